@@ -1,0 +1,279 @@
+"""Events to bytes and back, strictly: a record is one of our events in every bound, or it says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .envelope import Envelope, format_time, new_event_id, parse_time
+from .errors import UndecodableRecord
+from .events import EVENT_TYPES, EventType, Payload
+from .record import MAX_RECORD_BYTES
+
+EARLIEST = "2000-01-01T00:00:00.000000Z"
+"""No event is older: what claims to be has a broken clock."""
+FUTURE_TOLERANCE = timedelta(minutes=5)
+"""How far an event's time may be ahead of the log's clock before it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upcaster:
+    """Turns the payload of an old version into that of the next one."""
+
+    old: EventType
+    new: EventType
+    upcast: Callable[[Any], Payload]
+
+
+UPCASTERS: tuple[Upcaster, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event ready for the outbox: its envelope lacks only its place in a lane."""
+
+    event_id: str
+    event_type: EventType
+    key: str
+    payload: bytes
+
+
+class _Head(Struct, frozen=True):
+    """The little that is read from a record which doesn't decode, to say why and to keep its lane whole."""
+
+    type: Any = None
+    specversion: Any = None
+    source: Any = None
+    sequence: Any = None
+    time: Any = None
+    id: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An envelope whose `data` is of the newest version, with its event type."""
+
+    event_type: EventType
+    envelope: Envelope
+
+
+@dataclass(slots=True)
+class Codec:
+    """Encodes and decodes one set of event types. Building it makes one decoder for all of them."""
+
+    event_types: Sequence[EventType] = EVENT_TYPES
+    upcasters: Sequence[Upcaster] = UPCASTERS
+    _by_payload: dict[type[Payload], EventType] = field(init=False)
+    _by_type: dict[str, EventType] = field(init=False)
+    by_class: Mapping[type[Envelope], EventType] = field(init=False)
+    """Envelope class → event type, for readers that group a whole batch by class."""
+    _steps: dict[EventType, Upcaster] = field(init=False)
+    _classes: dict[EventType, type[Envelope]] = field(init=False)
+    _encode: Callable[[Any], bytes] = field(init=False)
+    decode_canonical: Callable[[bytes], Envelope] = field(init=False)
+    """Decodes a value as our relay writes it; raises msgspec's errors. `explain_refusal` tells why, or reads the rest."""
+    _decode_data: dict[EventType, msgspec.json.Decoder[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        old = [step.old for step in self.upcasters]
+        every = [*self.event_types, *old]
+        self._by_payload = {kind.payload: kind for kind in every}
+        self._by_type = {kind.type: kind for kind in every}
+        self._steps = {step.old: step for step in self.upcasters}
+        self._classes = {kind: _envelope_class(kind) for kind in every}
+        self.by_class = {cls: kind for kind, cls in self._classes.items()}
+        self._encode = msgspec.json.Encoder().encode
+        union: Any = _union(self._classes.values())
+        self.decode_canonical = msgspec.json.Decoder(union).decode
+
+    def draft(
+        self,
+        payload: Payload,
+        at: datetime,
+        *,
+        event_id: str | None = None,
+        origin_source: str | None = None,
+        origin_id: str | None = None,
+    ) -> Draft:
+        """The outbox row of `payload`, which happened `at` (aware). Raises ValueError over `MAX_RECORD_BYTES`."""
+        kind = self._by_payload[type(payload)]
+        key = kind.key_of(payload)
+        event_id = event_id or new_event_id()
+        envelope = self._classes[kind](
+            specversion="1.0",
+            id=event_id,
+            time=format_time(at),
+            subject=f"{kind.key[0].removesuffix('_id')}/{key}",
+            datacontenttype="application/json",
+            dataschema=kind.dataschema,
+            originsource=origin_source,
+            originid=origin_id,
+            data=payload,
+        )
+        encoded = self._encode(envelope)
+        if len(encoded) > MAX_RECORD_BYTES - 300:
+            raise ValueError(f"the event has {len(encoded)} bytes, the most is {MAX_RECORD_BYTES - 300}")
+        return Draft(event_id, kind, key, encoded)
+
+    def kind_of(self, type_name: str) -> EventType | None:
+        return self._by_type.get(type_name)
+
+    def decode(self, value: bytes | None, appended_at_us: int | None = None) -> Decoded:
+        """One record, thoroughly. Raises UndecodableRecord with the reason; `None` is a tombstone.
+
+        `appended_at_us` is the log's time of the record, against which a time in the future is judged.
+        """
+        if value is None:
+            raise UndecodableRecord("TOMBSTONE", "the record has no value")
+        try:
+            envelope = self.decode_canonical(value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            envelope = self._decode_foreign(value, error)
+        _check_time(envelope.time, appended_at_us)
+        check_text(envelope)
+        _check_sequence(envelope)
+        return self._newest(envelope)
+
+    def place_in_lane(self, value: bytes | None) -> tuple[str, int] | None:
+        """(source, sequence) of a record that doesn't decode, where they can be read."""
+        head = _read_head(value)
+        if head is None or not isinstance(head.source, str) or not isinstance(head.sequence, str):
+            return None
+        if not head.source or not (head.sequence.isascii() and head.sequence.isdigit()):
+            return None
+        return (head.source, int(head.sequence)) if len(head.sequence) == 16 and int(head.sequence) else None
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema 2020-12 of every event as it stands in the log."""
+        (schemas, components) = msgspec.json.schema_components(self._classes.values(), ref_template="#/$defs/{name}")
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Countinghouse events",
+            "anyOf": list(schemas),
+            "$defs": components,
+        }
+
+    def _newest(self, envelope: Envelope) -> Decoded:
+        kind = self.by_class[type(envelope)]
+        while (step := self._steps.get(kind)) is not None:
+            kind = step.new
+            fields = {name: getattr(envelope, name) for name in Envelope.__struct_fields__}
+            envelope = self._classes[kind](**{**fields, "data": step.upcast(envelope.data)})
+        return Decoded(kind, envelope)
+
+    @property
+    def has_upcasters(self) -> bool:
+        return bool(self._steps)
+
+    def _decode_foreign(self, value: bytes, error: Exception) -> Envelope:
+        """The same event in another producer's spelling: any RFC 3339 time, normalised. Else the reason."""
+        head = _read_head(value)
+        if head is None:
+            raise UndecodableRecord("NOT_JSON", _sentence(error)) from error
+        self._check_head(head)
+        normal = _normalised_time(value, head.time)
+        try:
+            return self.decode_canonical(normal)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as again:
+            raise UndecodableRecord("INVALID_EVENT", _sentence(again)) from again
+
+    def _check_head(self, head: _Head) -> None:
+        if head.specversion != "1.0" or not isinstance(head.type, str):
+            raise UndecodableRecord("NOT_A_CLOUDEVENT", "specversion must be '1.0' and type a string")
+        if head.type not in self._by_type:
+            unversioned = head.type.rpartition(".")[0]
+            known = any(name.rpartition(".")[0] == unversioned for name in self._by_type)
+            reason = "UNKNOWN_VERSION" if known else "UNKNOWN_TYPE"
+            raise UndecodableRecord(reason, f"no event type {head.type[:200]!r} is known here")
+
+
+def _envelope_class(kind: EventType) -> type[Envelope]:
+    return msgspec.defstruct(
+        f"{kind.name}V{kind.version}",
+        [("data", kind.payload)],
+        bases=(Envelope,),
+        frozen=True,
+        gc=False,
+        kw_only=True,
+        omit_defaults=True,
+        tag_field="type",
+        tag=kind.type,
+    )
+
+
+def _union(classes: Iterable[type[Envelope]]) -> Any:
+    union: Any = None
+    for cls in classes:
+        union = cls if union is None else union | cls
+    return union
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_ANY_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _read_head(value: bytes | None) -> _Head | None:
+    try:
+        return _HEAD.decode(value or b"")
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+
+
+def _normalised_time(value: bytes, text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise UndecodableRecord("INVALID_EVENT", "time is missing or not a string - at `$.time`")
+    try:
+        canonical = format_time(parse_time(text))
+    except (ValueError, OverflowError) as error:
+        raise UndecodableRecord("INVALID_EVENT", f"time {text[:64]!r} is not RFC 3339 - at `$.time`") from error
+    fields: dict[str, Any] = _ANY_OBJECT.decode(value)
+    fields["time"] = canonical
+    return msgspec.json.encode({"type": fields.pop("type"), **fields})
+
+
+def _check_time(text: str, appended_at_us: int | None) -> None:
+    try:
+        instant = parse_time(text)
+    except ValueError as error:
+        raise UndecodableRecord("INVALID_EVENT", f"time {text!r} is no instant - at `$.time`") from error
+    if format_time(instant) != text:
+        raise UndecodableRecord("INVALID_EVENT", f"time {text!r} is not canonical - at `$.time`")
+    if text < EARLIEST:
+        raise UndecodableRecord("ANCIENT_TIME", f"time {text} is before {EARLIEST}")
+    ahead_us = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
+    if appended_at_us is not None and instant.timestamp() * 1e6 > appended_at_us + ahead_us:
+        raise UndecodableRecord("FUTURE_TIME", f"time {text} is more than {FUTURE_TOLERANCE} ahead of the log's clock")
+
+
+def _check_sequence(envelope: Envelope) -> None:
+    text = envelope.sequence
+    if text is not None and not (text.isascii() and text.isdigit() and int(text)):
+        raise UndecodableRecord("INVALID_EVENT", f"sequence {text!r} is no number from 1 - at `$.sequence`")
+    if not envelope.source:
+        raise UndecodableRecord("INVALID_EVENT", "source is missing - at `$.source`")
+
+
+def check_text(envelope: Envelope) -> None:
+    """Raises UndecodableRecord for control characters. NUL can't be stored by PostgreSQL, and no other control character belongs in an id."""
+    for name, text in _texts(envelope):
+        if any(ord(character) < 32 for character in text):
+            raise UndecodableRecord("INVALID_EVENT", f"control character in {name}")
+
+
+def _texts(envelope: Envelope) -> Iterable[tuple[str, str]]:
+    yield "$.id", envelope.id
+    yield "$.source", envelope.source
+    for name, value in msgspec.structs.asdict(envelope.data).items():
+        if isinstance(value, str):
+            yield f"$.data.{name}", value
+        elif isinstance(value, list):
+            yield from ((f"$.data.{name}[...].product_id", line.product_id) for line in value)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error)[:500] or type(error).__name__

@@ -1,0 +1,234 @@
+"""A batch of records as the columns that projections fold: the one shape behind live counting, rebuild and explain.
+
+The fast path takes a batch in which every record is as our relay writes it, which it can tell from a few checks
+over the whole batch. As soon as one check fails, every record goes through `Codec.decode`, which alone defines
+what is valid; so a poisoned batch is slower, never different.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import compress
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from .codec import FUTURE_TOLERANCE, Codec, check_text
+from .dead_letters import DeadLetter
+from .envelope import Envelope
+from .errors import UndecodableRecord
+from .facts import FACTS, Facts, rows_of
+from .record import RecordBatch, TopicPartition, fingerprint
+
+
+class Identity(NamedTuple):
+    """What tells a record from every other: its place in a lane, or, of a foreign producer, its id."""
+
+    offset: int
+    source: str
+    sequence: int | None
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRun:
+    """The records of one source in a batch, in offset order: parallel columns."""
+
+    source: str
+    offsets: Sequence[int]
+    sequences: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    tp: TopicPartition
+    first_offset: int
+    next_offset: int
+    last_fingerprint: int
+    lanes: Sequence[LaneRun]
+    foreign: Sequence[Identity]
+    """Records that carry no sequence."""
+    facts: Facts
+    """Event name → frame, one row per product that the event speaks of (see facts.py)."""
+    dead: Sequence[DeadLetter]
+    last_appended_at_us: int
+
+    def __len__(self) -> int:
+        return self.next_offset - self.first_offset
+
+    def without(self, offsets: Sequence[int]) -> DecodedBatch:
+        """The batch less what was counted before; its position still moves past all of it."""
+        gone = set(offsets)
+        facts = {name: frame.filter(~pl.col("offset").is_in(list(gone))) for name, frame in self.facts.items()}
+        return DecodedBatch(
+            self.tp,
+            self.first_offset,
+            self.next_offset,
+            self.last_fingerprint,
+            self.lanes,
+            [one for one in self.foreign if one.offset not in gone],
+            facts,
+            [letter for letter in self.dead if letter.offset not in gone],
+            self.last_appended_at_us,
+        )
+
+
+def decode_batch(codec: Codec, batch: RecordBatch) -> DecodedBatch:
+    """Decodes `batch`, which must not be empty. Never raises for what a record holds."""
+    if not codec.has_upcasters:
+        try:
+            return _decode_canonical(codec, batch)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, KeyError, UndecodableRecord):
+            pass  # At least one record needs judging on its own.
+    return _decode_each(codec, batch)
+
+
+def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
+    decode = codec.decode_canonical
+    values = batch.values
+    envelopes = [decode(value) for value in values]  # type: ignore[arg-type]
+    # A control character is always escaped in JSON, so only a value with a backslash can hold one.
+    if b"\\" in b"".join(values):  # type: ignore[arg-type]
+        for index in [index for index, value in enumerate(values) if b"\\" in value]:  # type: ignore[operator]
+            check_text(envelopes[index])
+    minutes = _plain_minutes(envelopes, batch)
+    sequences = [envelope.sequence for envelope in envelopes]
+    if _DIGITS.fullmatch("".join([sequence or "" for sequence in sequences])) is None:
+        raise UndecodableRecord("INVALID_EVENT", "a sequence is no number")
+    offsets = range(batch.first_offset, batch.next_offset)
+    return _assemble(codec, batch, offsets, envelopes, minutes, [], [])
+
+
+_DIGITS = re.compile(r"[0-9]*")
+_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+
+
+class _Minutes(dict[str, int]):
+    """Canonical text up to the minute → minutes since 1970 UTC; KeyError where it is no instant we accept.
+
+    Events of one batch share few minutes, so one look-up replaces the parsing of each time.
+    """
+
+    def __missing__(self, text: str) -> int:
+        try:
+            instant = datetime.fromisoformat(text + ":00.000000+00:00")
+        except ValueError:
+            raise KeyError(text) from None
+        if instant.strftime("%Y-%m-%dT%H:%M") != text or instant.year < 2000:
+            raise KeyError(text)
+        if len(self) > 200_000:
+            self.clear()
+        minute = int(instant.timestamp()) // 60
+        self[text] = minute
+        return minute
+
+
+_MINUTES = _Minutes()
+
+
+def bucket_of(time: str) -> int:
+    """Start of the 15-minute UTC bucket of a canonical time, in seconds since 1970."""
+    return _MINUTES[time[:16]] // 15 * 900
+
+
+def _plain_minutes(envelopes: Sequence[Envelope], batch: RecordBatch) -> list[int]:
+    """Each time's minute since 1970, where all are canonical and none is near the tolerated future; else it raises."""
+    times = [envelope.time for envelope in envelopes]
+    seconds = "".join([time[16:] for time in times]).encode()
+    if seconds.translate(_TO_ZERO) != b":00.000000Z" * len(times) or max(seconds[1::11]) > ord("5"):
+        raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
+    minutes = [_MINUTES[time[:16]] for time in times]
+    if (max(minutes) + 1) * 60_000_000 > min(batch.appended_at_us) + FUTURE_TOLERANCE.total_seconds() * 1e6:
+        raise UndecodableRecord("FUTURE_TIME", "a time may be ahead of the log's clock")
+    return minutes
+
+
+def _decode_each(codec: Codec, batch: RecordBatch) -> DecodedBatch:
+    offsets: list[int] = []
+    envelopes: list[Envelope] = []
+    dead: list[DeadLetter] = []
+    placed: list[Identity] = []
+    for index, value in enumerate(batch.values):
+        offset = batch.first_offset + index
+        try:
+            envelope = codec.decode(value, batch.appended_at_us[index]).envelope
+        except UndecodableRecord as error:
+            dead.append(DeadLetter(batch.tp, offset, value, error.reason, error.detail, batch.appended_at_us[index]))
+            place = codec.place_in_lane(value)
+            if place is not None:
+                placed.append(Identity(offset, place[0], place[1], ""))
+        else:
+            offsets.append(offset)
+            envelopes.append(envelope)
+    minutes = [_MINUTES[envelope.time[:16]] for envelope in envelopes]
+    return _assemble(codec, batch, offsets, envelopes, minutes, dead, placed)
+
+
+def _assemble(
+    codec: Codec,
+    batch: RecordBatch,
+    offsets: Sequence[int],
+    envelopes: Sequence[Envelope],
+    minutes: Sequence[int],
+    dead: Sequence[DeadLetter],
+    placed: Sequence[Identity],
+) -> DecodedBatch:
+    return DecodedBatch(
+        batch.tp,
+        batch.first_offset,
+        batch.next_offset,
+        fingerprint(batch.values[-1]),
+        _lanes(offsets, envelopes, placed),
+        [Identity(o, e.source, None, e.id) for o, e in zip(offsets, envelopes, strict=True) if e.sequence is None],
+        _facts(codec, offsets, envelopes, minutes),
+        dead,
+        batch.appended_at_us[-1],
+    )
+
+
+def _lanes(offsets: Sequence[int], envelopes: Sequence[Envelope], placed: Sequence[Identity]) -> list[LaneRun]:
+    sources = {envelope.source for envelope in envelopes}
+    if len(sources) == 1 and not placed:
+        sequences = _unbroken([envelope.sequence for envelope in envelopes])
+        if sequences is not None:
+            return [LaneRun(sources.pop(), offsets, sequences)]
+    own = [
+        (offset, envelope.source, int(envelope.sequence))
+        for offset, envelope in zip(offsets, envelopes, strict=True)
+        if envelope.sequence is not None
+    ]
+    own += [(one.offset, one.source, one.sequence) for one in placed if one.sequence is not None]
+    by_source: dict[str, list[tuple[int, int]]] = {}
+    for offset, source, sequence in sorted(own):
+        by_source.setdefault(source, []).append((offset, sequence))
+    return [LaneRun(source, *map(list, zip(*run, strict=True))) for source, run in by_source.items()]
+
+
+def _unbroken(sequences: Sequence[str | None]) -> range | None:
+    """The sequences as a range where each is one more than the one before, which is how a relay writes them."""
+    if None in sequences:
+        return None
+    (first, last) = (int(sequences[0] or 0), int(sequences[-1] or 0))
+    if last - first + 1 != len(sequences) or len(set(sequences)) != len(sequences):
+        return None
+    return range(first, last + 1) if sorted(sequences) == sequences else None  # type: ignore[type-var]
+
+
+def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], minutes: Sequence[int]) -> Facts:
+    classes = list(map(type, envelopes))
+    facts: dict[str, pl.DataFrame] = {}
+    for cls in set(classes):
+        kind = codec.by_class[cls]
+        if kind.payload not in FACTS:
+            continue
+        chosen = [one is cls for one in classes]
+        data = [envelope.data for envelope in compress(envelopes, chosen)]
+        buckets = [minute // 15 * 900 for minute in compress(minutes, chosen)]
+        facts[kind.name] = rows_of(kind.payload, list(compress(offsets, chosen)), buckets, data)
+    return facts
+
+

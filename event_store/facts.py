@@ -1,0 +1,82 @@
+"""Facts: the frame of decoded events, one frame per event type and one row per product it speaks of.
+
+Every frame has `offset` (of the event's record), `bucket` (start of its 15-minute UTC bucket, in seconds since
+1970) and `product_id`, and then the columns of its type. Projections are expressions over these columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from .events import LikeChanged, PaymentCompleted, PaymentRefunded, Payload, ProductListed, ProductView
+
+Facts = Mapping[str, pl.DataFrame]
+"""Event name → its rows. A type without rows may be absent."""
+
+BUCKET_S = 900
+
+_PLACE: dict[str, Any] = {"offset": pl.Int64, "bucket": pl.Int64, "product_id": pl.String, "currency": pl.String}
+_LINES: dict[str, Any] = {
+    **_PLACE,
+    "quantity": pl.Int64,
+    "amount_minor": pl.Int64,
+    "first_of_product": pl.Int64,
+}
+
+FACTS: dict[type[Payload], dict[str, Any]] = {
+    ProductListed: {**_PLACE, "version": pl.Int64, "name": pl.String, "price_minor": pl.Int64},
+    ProductView: _PLACE,
+    LikeChanged: {**_PLACE, "delta": pl.Int64},
+    PaymentCompleted: _LINES,
+    PaymentRefunded: _LINES,
+}
+"""Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0."""
+
+
+def rows_of(
+    payload: type[Payload], offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]
+) -> pl.DataFrame:
+    """The rows of events of one type, given as parallel columns."""
+    columns = _COLUMNS[payload](offsets, buckets, data)
+    return pl.DataFrame(columns, schema=FACTS[payload])
+
+
+def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+    return [
+        *_of_product(offsets, buckets, data),
+        [one.version for one in data],
+        [one.name for one in data],
+        [one.price_minor for one in data],
+    ]
+
+
+def _of_product(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+    return [offsets, buckets, [one.product_id for one in data], [one.currency for one in data]]
+
+
+def _liked(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+    return [*_of_product(offsets, buckets, data), [one.delta for one in data]]
+
+
+def _lines(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+    rows: list[tuple[Any, ...]] = []
+    for offset, bucket, event in zip(offsets, buckets, data, strict=True):
+        seen: set[str] = set()
+        for line in event.lines:
+            product_id = line.product_id
+            first = product_id not in seen
+            seen.add(product_id)
+            rows.append((offset, bucket, product_id, event.currency, line.quantity, line.amount_minor, int(first)))
+    return list(zip(*rows, strict=True))
+
+
+_COLUMNS: dict[type[Payload], Callable[..., list[Sequence[Any]]]] = {
+    ProductListed: _listed,
+    ProductView: _of_product,
+    LikeChanged: _liked,
+    PaymentCompleted: _lines,
+    PaymentRefunded: _lines,
+}

@@ -1,0 +1,38 @@
+"""Leases: who may act for a lane or a partition, until when, by the database's clock.
+
+A lease keeps two owners from working at once; that nothing is lost or counted twice when two do (one was paused
+past its expiry) rests on epochs and positions, not on the lease.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    name: str
+    owner: str
+    epoch: int
+    """Grows by one at each change of owner, never else."""
+
+
+class Leases(Protocol):
+    """Leases of one database, by name."""
+
+    async def take(self, names: list[str], owner: str, ttl_s: float, *, most: int | None = None) -> list[Lease]:
+        """Takes each lease that is free, expired or already `owner`'s, and renews those; returns all it then holds.
+
+        `most` bounds how many the owner holds: what it has stays its own before anything new is taken. An owner
+        that starts again under its old name gets its leases at once, with a new epoch from `take_over`.
+        """
+        ...
+
+    async def take_over(self, owner: str) -> None:
+        """Ends what an earlier process of the same name held: its epochs can act no more."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Gives back all of the owner's leases, so that the next owner need not wait for their expiry."""
+        ...

@@ -1,0 +1,271 @@
+"""One SQLite file: its one writing connection in a thread of its own, and connections that read.
+
+Every write is a function of the connection, run whole inside `BEGIN IMMEDIATE … COMMIT`, so a caller that is
+cancelled leaves no half transaction behind. With `grouped=True` functions waiting at the same time share one
+transaction, each under a savepoint of its own: one that raises undoes only itself, and nobody is answered before
+the common COMMIT.
+
+After an error of the file (I/O, full, corrupt) SQLite may have rolled back by itself, and statements that follow
+would commit one by one; so the connection is thrown away and the next call opens another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import StorageUnavailable, StorageUnusable
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a transaction waits for another process's before it reports the database as busy."""
+MAX_GROUP = 512
+"""The most functions that share one COMMIT: bounds how long the first of them waits."""
+
+_TRANSIENT = ("locked", "busy", "disk i/o", "full", "unable to open", "out of memory")
+
+
+class SqliteFile:
+    """Opens (and where `create` says so, makes) the file at `path`. Use from one event loop; `close` ends its threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        before_commit: Callable[[], None] = lambda: None,
+        after_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.path = path
+        self._before_commit = before_commit
+        self._after_commit = after_commit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix=f"read-{path.stem}")
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._watch: sqlite3.Connection | None = None
+        self._seen_version = -1
+
+    async def write(self, work: Work[T], *, grouped: bool = False) -> T:
+        """Runs `work` in a transaction and returns its result after COMMIT.
+
+        Raises what `work` raises, after rolling it back, and StorageUnavailable when the file is busy, full or
+        gone: nothing was kept, unless the COMMIT itself failed, whose outcome the caller must read back.
+        """
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_loop, name=f"write-{self.path.stem}", daemon=True)
+            self._writer.start()
+        job = _Job(work, grouped)
+        self._jobs.put(job)
+        return await asyncio.shield(asyncio.wrap_future(job.done))  # type: ignore[no-any-return]
+
+    async def read(self, work: Work[T]) -> T:
+        """Runs `work` on a reading connection, in one snapshot."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    async def wait_for_news(self, timeout_s: float, *, quick_s: float = 0.002, idle_s: float = 0.02) -> bool:
+        """True soon after any connection of any process committed since the last call.
+
+        Looks at `PRAGMA data_version`, a few microseconds, at intervals that grow from `quick_s` to `idle_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        pause = quick_s
+        while not self._has_news():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.1, idle_s)
+        return True
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+            self._writer = None
+        self._readers.shutdown(wait=True)
+        for connection in [*self._opened, *([self._watch] if self._watch else [])]:
+            connection.close()
+        self._opened.clear()
+        self._watch = None
+
+    def _has_news(self) -> bool:
+        try:
+            if self._watch is None:
+                self._watch = connect(self.path)
+            version: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
+        except (sqlite3.Error, StorageUnavailable):
+            self._watch = None
+            return True  # The caller looks for itself, and meets the error where it can be reported.
+        changed = version != self._seen_version
+        self._seen_version = version
+        return changed
+
+    def _read(self, work: Work[T]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self.path)
+            self._opened.append(connection)
+        try:
+            connection.execute("BEGIN")
+            return work(connection)
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _write_loop(self) -> None:
+        connection: sqlite3.Connection | None = None
+        held: _Job | None = None
+        while True:
+            first = held or self._jobs.get()
+            held = None
+            if first is None:
+                break
+            group = [first]
+            while first.grouped and len(group) < MAX_GROUP:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None or not following.grouped:
+                    held = following
+                    if following is None:
+                        self._jobs.put(None)
+                    break
+                group.append(following)
+            connection = self._run(connection, group)
+        if connection is not None:
+            connection.close()
+
+    def _run(self, connection: sqlite3.Connection | None, group: list[_Job]) -> sqlite3.Connection | None:
+        try:
+            connection = connection or connect(self.path)
+            begin_immediate(connection, BUSY_TIMEOUT_S)
+            alone = len(group) == 1
+            for job in group:
+                job.run(connection, alone)
+            if alone and group[0].error is not None:
+                connection.execute("ROLLBACK")
+            else:
+                self._before_commit()
+                connection.execute("COMMIT")
+                self._after_commit()
+        except BaseException as error:
+            reported = _translated(error, self.path) if isinstance(error, sqlite3.Error) else error
+            for job in group:
+                job.fail(reported)
+            if connection is not None:
+                connection.close()
+            connection = None
+        for job in group:
+            job.answer()
+        return connection
+
+
+class _Job:
+    """One function waiting for the writer, and its answer."""
+
+    __slots__ = ("done", "error", "grouped", "result", "work")
+
+    def __init__(self, work: Work[Any], grouped: bool) -> None:
+        self.work = work
+        self.grouped = grouped
+        self.done: Future[Any] = Future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection, alone: bool) -> None:
+        """Keeps what the function returns or raises; an error of the file itself is raised on, for the whole group."""
+        if not alone:
+            connection.execute("SAVEPOINT job")
+        try:
+            self.result = self.work(connection)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:
+            self.error = error
+            if not alone:
+                connection.execute("ROLLBACK TO job")
+        if not alone:
+            connection.execute("RELEASE job")
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+
+    def answer(self) -> None:
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(self.result)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection as all of ours are: WAL, synchronous FULL, explicit transactions only."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+    return connection
+
+
+def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """BEGIN IMMEDIATE, trying again every millisecond or so while another process writes.
+
+    SQLite's own busy handler sleeps up to 100 ms at a time, which shows in the latency of every event.
+    """
+    deadline = time.monotonic() + timeout_s
+    connection.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.0003, 0.0015))
+
+
+def create_schema(path: Path, script: str) -> None:
+    """Makes the file where it is missing and runs `script` of `CREATE … IF NOT EXISTS` statements, in one transaction."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(path)
+    try:
+        begin_immediate(connection, BUSY_TIMEOUT_S)
+        for statement in script.split(";\n"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+    finally:
+        connection.close()
+
+
+def _translated(error: BaseException, path: Path) -> Exception:
+    text = str(error)
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+        return error
+    if any(word in text.lower() for word in _TRANSIENT):
+        return StorageUnavailable(f"{path}: {text}. The work is tried again; free the file, the disk or its lock.")
+    return StorageUnusable(f"{path}: {text}. Check the file (PRAGMA integrity_check), its permissions and its -wal.")
+
+
+NOW_US = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+"""SQL for the database's clock, in microseconds since 1970 UTC."""

@@ -1,0 +1,1 @@
+"""Facts to figures: the metric catalogue, the projections, the projector, the read model and its rebuild."""

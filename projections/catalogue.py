@@ -1,0 +1,18 @@
+"""The catalogue: every projection and every derived figure there is."""
+
+from __future__ import annotations
+
+from .interest import CONVERSION, INTEREST, LIKE_RATE
+from .listings import LISTINGS
+from .metric import Metric, Ratio
+from .sales import NET, SALES
+
+PROJECTIONS = (SALES, INTEREST, LISTINGS)
+"""Add a projection: its file, and its name here."""
+
+FIGURES = (SALES, INTEREST)
+"""The projections whose metrics are figures per product, currency and bucket."""
+
+DERIVED: tuple[Ratio, ...] = (NET, CONVERSION, LIKE_RATE)
+
+METRICS: tuple[Metric, ...] = tuple(metric for projection in FIGURES for metric in projection.metrics)

@@ -1,0 +1,152 @@
+"""The read model port: generations of figures, each with its rows, its inbox and its state.
+
+Back ends: `sqlite_read_model` and `memory_read_model`, one contract suite. A batch is one `commit`: all of it or
+nothing. Readers see one generation per answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import polars as pl
+from event_store.dead_letters import DeadLetter
+from event_store.handled import Range
+from event_store.inbox import InboxEntry, Position
+from event_store.record import TopicPartition
+
+Increments = Mapping[str, pl.DataFrame]
+"""Projection name → rows to merge, one per key, in key order."""
+
+
+class State(StrEnum):
+    BUILDING = "building"
+    SERVING = "serving"
+    RETIRED = "retired"
+    """Served before, kept for rollback."""
+    ABANDONED = "abandoned"
+    """Never served: its rebuild died or was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    number: int
+    state: State
+    created_at_us: int
+    served_at_us: int | None
+    """When it last began to serve."""
+    note: str
+    """Why it was built or switched to, in the operator's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Everything one batch changes."""
+
+    entry: InboxEntry
+    increments: Increments
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProgress:
+    """Where a generation stands in a partition, for status pages."""
+
+    tp: TopicPartition
+    next_offset: int
+    last_appended_at_us: int | None
+    """The log's time of the last counted record."""
+    counted_at_us: int | None
+    """When it was counted, by the database's clock."""
+    duplicates: int
+    """Records dropped because their event was counted before."""
+    dead: int
+    holes: Mapping[str, Sequence[Range]]
+    """Source → sequences the log has not shown below the highest it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A half-open range of buckets, [start, end), in seconds since 1970 UTC."""
+
+    label: str
+    start: int
+    end: int
+
+
+class ReadModel(Protocol):
+    async def serving(self) -> int:
+        """The generation that readers see. Made at the first call, so there is always one."""
+        ...
+
+    async def generations(self) -> Sequence[Generation]: ...
+
+    async def position(self, generation: int, tp: TopicPartition) -> Position: ...
+
+    async def known_ids(self, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of these (source, event id) pairs of foreign records were handled."""
+        ...
+
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        """Applies the batch in one transaction, or not at all.
+
+        `serving` says what the caller believes its generation is; when that has changed it raises
+        GenerationChanged. Raises PositionMoved, ForeignIdTaken, or StorageUnavailable, whose outcome is unknown.
+        """
+        ...
+
+    async def progress(self, generation: int) -> Sequence[PartitionProgress]: ...
+
+    async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
+        """The newest dead letters first."""
+        ...
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Sums of a figure projection's metrics: columns `product_id` (if `by_product`), `period`, `currency`, metrics.
+
+        `period` is the label; periods without rows are absent. Sorted by these key columns.
+        """
+        ...
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        """All rows of a projection, sorted by its key."""
+        ...
+
+    async def snapshot(self, generation: int) -> Snapshot:
+        """Positions and rows of one moment, for comparing two generations."""
+        ...
+
+    async def begin_generation(self, note: str) -> int:
+        """A new generation in BUILDING, empty. Abandons (and empties) one that a dead rebuild left behind."""
+        ...
+
+    async def switch(self, to: int, note: str) -> None:
+        """Makes `to` the serving generation in one transaction, if it is nowhere behind the serving one.
+
+        Raises GenerationChanged where it is behind or no longer there.
+        """
+        ...
+
+    async def abandon(self, generation: int, note: str) -> None:
+        """Ends a generation that isn't serving and deletes its rows."""
+        ...
+
+    async def wait_for_news(self, timeout_s: float) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    positions: Mapping[TopicPartition, Position]
+    rows: Mapping[str, pl.DataFrame]
+    dead: frozenset[tuple[TopicPartition, int]]
