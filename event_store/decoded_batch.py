@@ -56,6 +56,8 @@ class DecodedBatch:
     """Event name → frame, one row per product that the event speaks of (see facts.py)."""
     dead: Sequence[DeadLetter]
     last_appended_at_us: int
+    repeated: int = 0
+    """How many records were taken out because they were counted before."""
 
     def __len__(self) -> int:
         return self.next_offset - self.first_offset
@@ -74,6 +76,7 @@ class DecodedBatch:
             facts,
             [letter for letter in self.dead if letter.offset not in gone],
             self.last_appended_at_us,
+            self.repeated + len(gone),
         )
 
 

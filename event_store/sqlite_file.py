@@ -211,15 +211,28 @@ class _Job:
             self.done.set_result(self.result)
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that can remember what it read and what never changes, such as the lanes of an outbox."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.memo: dict[str, Any] = {}
+
+
+def connect(path: Path) -> Connection:
     """A connection as all of ours are: WAL, synchronous FULL, explicit transactions only."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
+        connection = sqlite3.connect(
+            path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_S,
+            cached_statements=256,
+            factory=Connection,
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise _translated(error, path) from error
     return connection
@@ -243,7 +256,10 @@ def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
 
 
 def create_schema(path: Path, script: str) -> None:
-    """Makes the file where it is missing and runs `script` of `CREATE … IF NOT EXISTS` statements, in one transaction."""
+    """Makes the file where it is missing and runs `script` in one transaction.
+
+    The script is statements that may run again (`CREATE … IF NOT EXISTS`), each ended by a semicolon at a line's end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = connect(path)
     try:

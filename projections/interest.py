@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import polars as pl
+from sqlalchemy import Text
 from sqlmodel import Field
 
 from .metric import Metric, Ratio, Unit
 from .projection import Projection
-from .tables import FigureRow
+from .tables import FigureRow, by_bucket
 
 
 class Interest(FigureRow, table=True):
     __tablename__ = "interest"
+    __table_args__ = by_bucket("interest")
 
-    product_id: str = Field(primary_key=True)
-    currency: str = Field(primary_key=True)
     bucket: int = Field(primary_key=True)
+    product_id: str = Field(primary_key=True, sa_type=Text)
+    currency: str = Field(primary_key=True, sa_type=Text)
     views: int
     likes: int
 
@@ -24,7 +26,7 @@ INTEREST = Projection(
     name="interest",
     title="Interest",
     table=Interest,
-    key=("product_id", "currency", "bucket"),
+    key=("bucket", "product_id", "currency"),
     metrics=(
         Metric("views", "Views", Unit.COUNT),
         Metric("likes", "Likes", Unit.COUNT),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import polars as pl
+from sqlalchemy import Text
 from sqlmodel import Field
 
 from .metric import Merge, Metric, Unit
 from .projection import Projection
-from .tables import FigureRow
+from .tables import STRICT, FigureRow
 
 
 class Listing(FigureRow, table=True):
     __tablename__ = "listing"
+    __table_args__ = STRICT
 
-    product_id: str = Field(primary_key=True)
+    product_id: str = Field(primary_key=True, sa_type=Text)
     version: int
-    name: str
+    name: str = Field(sa_type=Text)
     price_minor: int
-    currency: str
+    currency: str = Field(sa_type=Text)
 
 
 LISTINGS = Projection(

@@ -19,7 +19,7 @@ class Merge(StrEnum):
 
     ADD = "add"
     LATEST = "latest"
-    """The value with the highest `version` stays."""
+    """The value of the highest row stays, compared by the projection's metrics in their order, `version` first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,5 +62,5 @@ class Projection:
 
     def _merged(self, metric: Metric) -> pl.Expr:
         if metric.merge is Merge.LATEST:
-            return pl.col(metric.name).sort_by("version").last()
+            return pl.col(metric.name).sort_by([one.name for one in self.metrics]).last()
         return pl.col(metric.name).sum()

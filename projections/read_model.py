@@ -117,6 +117,10 @@ class ReadModel(Protocol):
         """
         ...
 
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        """The first and the last bucket that any figure has; None before the first."""
+        ...
+
     async def rows(self, generation: int, projection: str) -> pl.DataFrame:
         """All rows of a projection, sorted by its key."""
         ...

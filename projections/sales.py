@@ -7,19 +7,21 @@ the sale.
 from __future__ import annotations
 
 import polars as pl
+from sqlalchemy import Text
 from sqlmodel import Field
 
 from .metric import Metric, Ratio, Unit
 from .projection import Projection
-from .tables import FigureRow
+from .tables import FigureRow, by_bucket
 
 
 class Sales(FigureRow, table=True):
     __tablename__ = "sales"
+    __table_args__ = by_bucket("sales")
 
-    product_id: str = Field(primary_key=True)
-    currency: str = Field(primary_key=True)
     bucket: int = Field(primary_key=True)
+    product_id: str = Field(primary_key=True, sa_type=Text)
+    currency: str = Field(primary_key=True, sa_type=Text)
     orders: int
     units_sold: int
     gross_minor: int
@@ -32,7 +34,7 @@ SALES = Projection(
     name="sales",
     title="Sales",
     table=Sales,
-    key=("product_id", "currency", "bucket"),
+    key=("bucket", "product_id", "currency"),
     metrics=(
         Metric("orders", "Orders", Unit.COUNT),
         Metric("units_sold", "Units sold", Unit.COUNT),

@@ -1,10 +1,13 @@
-"""The base of all tables of the read model: every row belongs to a generation."""
+"""The base of all tables of the read model: every row belongs to a generation.
+
+Text columns say `sa_type=Text`, because SQLite's STRICT tables know TEXT and not VARCHAR.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import MetaData
+from sqlalchemy import Index, MetaData
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -22,3 +25,14 @@ class FigureRow(SQLModel):
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
     generation: int = Field(primary_key=True)
+
+
+STRICT: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
+
+
+def by_bucket(table: str) -> tuple[Any, ...]:
+    """Table arguments of figures keyed by bucket: a range of time is one stretch of the table, and a product's rows
+
+    are found by an index of their own.
+    """
+    return (Index(f"ix_{table}_product", "generation", "product_id", "bucket"), STRICT)

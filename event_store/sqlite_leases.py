@@ -1,0 +1,81 @@
+"""Leases in a SQLite file, for the tables whose owners they name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from .lease import Lease
+from .sqlite_file import NOW_US, SqliteFile, create_schema
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS lease (
+    name TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    expires_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+TAKE = f"""
+INSERT INTO lease (name, owner, epoch, expires_at_us)
+SELECT value, :owner, 1, {NOW_US} + :ttl_us FROM json_each(:names) WHERE true
+ON CONFLICT (name) DO UPDATE SET
+    epoch = epoch + (owner <> excluded.owner), owner = excluded.owner, expires_at_us = excluded.expires_at_us
+WHERE owner = excluded.owner OR expires_at_us <= {NOW_US}
+"""  # noqa: S608
+SELECT_HELD = f"""
+SELECT name, owner, epoch FROM lease
+WHERE owner = :owner AND expires_at_us > {NOW_US} AND name IN (SELECT value FROM json_each(:names)) ORDER BY name
+"""  # noqa: S608
+TAKE_OVER = "UPDATE lease SET epoch = epoch + 1, expires_at_us = 0 WHERE owner = ?"
+RELEASE = "UPDATE lease SET owner = '', expires_at_us = 0 WHERE owner = ?"
+IS_CURRENT = "SELECT EXISTS (SELECT 1 FROM lease WHERE name = ? AND epoch = ?)"
+
+
+def take(
+    connection: sqlite3.Connection, names: Sequence[str], owner: str, ttl_s: float, most: int | None = None
+) -> list[Lease]:
+    """See `Leases.take`; inside the caller's transaction."""
+    wanted = {"owner": owner, "names": json.dumps(list(names)), "ttl_us": int(ttl_s * 1e6)}
+    if most is not None:
+        kept = [row[0] for row in connection.execute(SELECT_HELD, wanted)][:most]
+        _take_more(connection, kept, names, wanted, most)
+    else:
+        connection.execute(TAKE, wanted)
+    return [Lease(*row) for row in connection.execute(SELECT_HELD, wanted)]
+
+
+def _take_more(
+    connection: sqlite3.Connection, kept: list[str], names: Sequence[str], wanted: dict[str, object], most: int
+) -> None:
+    for name in [*kept, *(name for name in names if name not in kept)]:
+        if most <= 0:
+            break
+        most -= connection.execute(TAKE, {**wanted, "names": json.dumps([name])}).rowcount
+
+
+def is_current(connection: sqlite3.Connection, name: str, epoch: int) -> bool:
+    return bool(connection.execute(IS_CURRENT, (name, epoch)).fetchone()[0])
+
+
+class SqliteLeases:
+    """The leases of one file."""
+
+    def __init__(self, path: Path) -> None:
+        create_schema(path, SCHEMA)
+        self._file = SqliteFile(path)
+
+    async def take(self, names: list[str], owner: str, ttl_s: float, *, most: int | None = None) -> list[Lease]:
+        return await self._file.write(lambda connection: take(connection, names, owner, ttl_s, most))
+
+    async def take_over(self, owner: str) -> None:
+        await self._file.write(lambda connection: connection.execute(TAKE_OVER, (owner,)).rowcount)
+
+    async def release(self, owner: str) -> None:
+        await self._file.write(lambda connection: connection.execute(RELEASE, (owner,)).rowcount)
+
+    async def close(self) -> None:
+        await self._file.close()

@@ -1,0 +1,216 @@
+"""The embedded log: one SQLite file, no server. What `append` returned is on the disk.
+
+Records are stored as they arrive, a row a batch: the records of one append, their sizes beside them. So a thousand
+records cost one insert, and reading them costs slicing. Nothing is ever deleted: offset zero always exists.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import overload
+
+from .crash_points import NO_CRASH, CrashPoints
+from .errors import HistoryLost, LogUnavailable, RecordRefused, StorageUnavailable, TopicMismatch, UnknownTopic
+from .log import Bounds
+from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
+from .sqlite_file import SqliteFile, T, Work, create_schema
+
+MAX_STORED_RECORD_BYTES = 1_048_576
+"""Larger values are refused. Well above what an outbox accepts, so a refusal means somebody else's row."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS log_partition (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, number)
+) STRICT;
+CREATE TABLE IF NOT EXISTS record_batch (
+    partition_id INTEGER NOT NULL REFERENCES log_partition (id),
+    base_offset INTEGER NOT NULL,
+    record_count INTEGER NOT NULL,
+    appended_at_us INTEGER NOT NULL,
+    sizes BLOB NOT NULL,
+    keys BLOB NOT NULL,
+    bodies BLOB NOT NULL,
+    UNIQUE (partition_id, base_offset)
+) STRICT;
+CREATE TABLE IF NOT EXISTS group_position (
+    group_name TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (group_name, topic, number)
+) STRICT, WITHOUT ROWID;
+"""
+
+SELECT_TOPICS = "SELECT topic, count(*) FROM log_partition GROUP BY topic"
+INSERT_PARTITION = "INSERT INTO log_partition (topic, number) VALUES (?, ?)"
+ADVANCE_END = """
+UPDATE log_partition SET end_offset = end_offset + ? WHERE topic = ? AND number = ? RETURNING id, end_offset
+"""
+INSERT_BATCH = "INSERT INTO record_batch VALUES (?, ?, ?, ?, ?, ?, ?)"
+SELECT_PARTITION = "SELECT id, end_offset FROM log_partition WHERE topic = ? AND number = ?"
+SELECT_BATCHES = """
+SELECT base_offset, record_count, appended_at_us, sizes, keys, bodies FROM record_batch
+WHERE partition_id = :id AND base_offset >= (
+    SELECT max(base_offset) FROM record_batch WHERE partition_id = :id AND base_offset <= :offset)
+ORDER BY base_offset
+"""
+SELECT_BOUNDS = "SELECT topic, number, end_offset FROM log_partition"
+UPSERT_NOTE = """
+INSERT INTO group_position VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset
+"""
+SELECT_NOTES = "SELECT topic, number, next_offset FROM group_position WHERE group_name = ?"
+
+
+class SqliteLog:
+    """The log in the file at `path`, which is made where it is missing."""
+
+    def __init__(self, path: Path, crash_points: CrashPoints = NO_CRASH) -> None:
+        create_schema(path, SCHEMA)
+        self._file = SqliteFile(
+            path,
+            before_commit=lambda: crash_points.passing("log.before_commit"),
+            after_commit=lambda: crash_points.passing("log.after_commit"),
+        )
+
+    async def create_topic(self, topic: str, partitions: int) -> None:
+        def create(connection: sqlite3.Connection) -> None:
+            existing = dict(connection.execute(SELECT_TOPICS)).get(topic)
+            if existing is None:
+                connection.executemany(INSERT_PARTITION, [(topic, number) for number in range(partitions)])
+            elif existing != partitions:
+                raise TopicMismatch(f"topic {topic} has {existing} partitions, not {partitions}; use a new topic version")
+
+        await self._write(create)
+
+    async def topics(self) -> Mapping[str, int]:
+        return await self._read(lambda connection: dict(connection.execute(SELECT_TOPICS)))
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        for index, record in enumerate(records):
+            if record.value is not None and len(record.value) > MAX_STORED_RECORD_BYTES:
+                size = f"{len(record.value)} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
+                raise RecordRefused(index, f"{tp}: a record has {size}")
+        sizes = array("i", [_size(record.key) for record in records] + [_size(record.value) for record in records])
+        keys = b"".join([record.key or b"" for record in records])
+        bodies = b"".join([record.value or b"" for record in records])
+
+        def insert(connection: sqlite3.Connection) -> int:
+            row = connection.execute(ADVANCE_END, (len(records), *tp)).fetchone()
+            if row is None:
+                raise UnknownTopic(f"the log has no partition {tp}; make it with Log.create_topic")
+            base: int = row[1] - len(records)
+            now_us = time.time_ns() // 1000
+            connection.execute(INSERT_BATCH, (row[0], base, len(records), now_us, sizes.tobytes(), keys, bodies))
+            return base
+
+        return await self._write(insert)
+
+    async def read(self, tp: TopicPartition, offset: int, max_records: int = MAX_BATCH_RECORDS) -> RecordBatch:
+        return await self._read(lambda connection: _select(connection, tp, offset, max_records))
+
+    async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
+        wanted = set(tps)
+        rows = await self._read(lambda connection: connection.execute(SELECT_BOUNDS).fetchall())
+        ends = {TopicPartition(topic, number): end for topic, number, end in rows}
+        for tp in wanted - ends.keys():
+            raise UnknownTopic(f"the log has no partition {tp}")
+        return {tp: Bounds(0, ends[tp]) for tp in wanted}
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._file.wait_for_news(timeout_s)
+
+    async def note_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        rows = [(group, *tp, next_offset) for tp, next_offset in sorted(positions.items())]
+        await self._write(lambda connection: connection.executemany(UPSERT_NOTE, rows).rowcount)
+
+    async def noted_positions(self, group: str) -> Mapping[TopicPartition, int]:
+        rows = await self._read(lambda connection: connection.execute(SELECT_NOTES, (group,)).fetchall())
+        return {TopicPartition(topic, number): next_offset for topic, number, next_offset in rows}
+
+    async def close(self) -> None:
+        await self._file.close()
+
+    async def _write(self, work: Work[T]) -> T:
+        try:
+            return await self._file.write(work, grouped=True)
+        except StorageUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            return await self._file.read(work)
+        except StorageUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+
+
+def _select(connection: sqlite3.Connection, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:
+    partition = connection.execute(SELECT_PARTITION, tp).fetchone()
+    if partition is None:
+        raise UnknownTopic(f"the log has no partition {tp}")
+    (partition_id, end) = partition
+    if not 0 <= offset <= end:
+        raise HistoryLost(f"{tp}: offset {offset} is not in the log, which has 0 to {end}; was its file replaced?")
+    values: list[bytes | None] = []
+    times: list[int] = []
+    keys = _Keys()
+    cursor = connection.execute(SELECT_BATCHES, {"id": partition_id, "offset": offset})
+    while len(values) < max_records and offset < end:
+        row = cursor.fetchone()
+        if row is None:
+            break
+        (base, count, appended_at_us, sizes, key_bytes, bodies) = row
+        lengths = array("i", sizes)
+        start = offset + len(values) - base
+        stop = min(count, start + max_records - len(values))
+        values += _cut(bodies, lengths[count:])[start:stop]
+        times += [appended_at_us] * (stop - start)
+        keys.parts.append((key_bytes, lengths[:count], start, stop))
+    cursor.close()
+    return RecordBatch(tp, offset, values, keys, times)
+
+
+def _size(value: bytes | None) -> int:
+    return -1 if value is None else len(value)
+
+
+def _cut(joined: bytes, sizes: Sequence[int]) -> list[bytes | None]:
+    """The pieces that were joined; a size of -1 is None."""
+    if min(sizes) >= 0:
+        return [joined[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
+    ends = list(accumulate((max(size, 0) for size in sizes), initial=0))
+    return [None if size < 0 else joined[ends[i] : ends[i + 1]] for i, size in enumerate(sizes)]
+
+
+class _Keys(Sequence[bytes | None]):
+    """The keys of a read, cut out only when somebody looks: counting never does."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[bytes, Sequence[int], int, int]] = []
+        self._cut: list[bytes | None] | None = None
+
+    def _all(self) -> list[bytes | None]:
+        if self._cut is None:
+            self._cut = [key for joined, sizes, start, stop in self.parts for key in _cut(joined, sizes)[start:stop]]
+        return self._cut
+
+    def __len__(self) -> int:
+        return sum(stop - start for _, _, start, stop in self.parts)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes | None]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | None | Sequence[bytes | None]:
+        return self._all()[index]

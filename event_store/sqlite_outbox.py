@@ -1,0 +1,250 @@
+"""The outbox in the commerce database's SQLite file.
+
+`write` is for writers, inside the transaction that changes their state. Everything else is the relay's. The state
+of a row is never written back: it follows from its sequence and its lane's `acknowledged`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from . import sqlite_leases
+from .codec import Draft
+from .envelope import new_event_id
+from .errors import UnknownTopic
+from .outbox import (
+    MAX_PASS_ROWS,
+    Acknowledgement,
+    ClaimedRow,
+    ClaimedRows,
+    DeadRow,
+    Lane,
+    LaneStatus,
+)
+from .record import TopicPartition
+from .sqlite_file import Connection, SqliteFile, create_schema
+from .sqlite_outbox_statements import (
+    ACKNOWLEDGE,
+    BURY,
+    CLAIM,
+    CLEAN,
+    DELETE_SENT,
+    DRAW,
+    FORGET_SEQUENCES,
+    INSERT_LANE,
+    INSERT_ROW,
+    INSERT_SOURCE,
+    NEXT_INCARNATION,
+    NOTE_FAILURE,
+    RECORD_DEAD,
+    REDRIVE,
+    RESTART_LANES,
+    SCHEMA,
+    SELECT_CLAIMED,
+    SELECT_DEAD,
+    SELECT_LANE_IDS,
+    SELECT_LANES,
+    SELECT_ROWS_BETWEEN,
+    SELECT_SOURCE,
+    SELECT_STATUS,
+    SELECT_UNSENT,
+    SELECT_WITH_WORK,
+)
+from .topics import partition_for
+
+__all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
+
+
+def prepare(connection: sqlite3.Connection, topics: Mapping[str, int]) -> None:
+    """Makes the source and the lanes of `topics` (name → partitions) where they are missing."""
+    connection.execute(INSERT_SOURCE, (f"/countinghouse/commerce/{new_event_id()}",))
+    lanes = [(topic, number) for topic, partitions in topics.items() for number in range(partitions)]
+    connection.executemany(INSERT_LANE, lanes)
+
+
+def write(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> None:
+    """Writes one waiting row per draft. Call it in the transaction that changes the state the drafts speak of."""
+    lanes = _lane_ids(connection)
+    now_us = time.time_ns() // 1000
+    rows = [(_lane_of(lanes, draft), draft.event_id, draft.key, draft.payload, now_us) for draft in drafts]
+    if len(rows) == 1:
+        connection.execute(INSERT_ROW, rows[0])
+    else:
+        connection.executemany(INSERT_ROW, rows)
+
+
+def _lane_ids(connection: sqlite3.Connection) -> Mapping[str, Sequence[int]]:
+    """Topic → lane ids by partition. Lanes are only ever added, so a connection of ours remembers them."""
+    memo = connection.memo if isinstance(connection, Connection) else {}
+    if "lanes" not in memo:
+        lanes: dict[str, list[int]] = {}
+        for lane_id, topic in connection.execute(SELECT_LANE_IDS):
+            lanes.setdefault(topic, []).append(lane_id)
+        memo["lanes"] = lanes
+    known: Mapping[str, Sequence[int]] = memo["lanes"]
+    return known
+
+
+_partition_for = lru_cache(65_536)(partition_for)
+
+
+def _lane_of(lanes: Mapping[str, Sequence[int]], draft: Draft) -> int:
+    topic = draft.event_type.topic
+    if topic is None or topic.name not in lanes:
+        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}; see sqlite_outbox.prepare")
+    ids = lanes[topic.name]
+    return ids[_partition_for(draft.key.encode(), len(ids))]
+
+
+def _lease_name(tp: TopicPartition) -> str:
+    return f"lane/{tp}"
+
+
+class SqliteOutbox:
+    """The outbox in the file at `path`; `topics` are its lanes to make where they are missing."""
+
+    def __init__(self, path: Path, topics: Mapping[str, int]) -> None:
+        create_schema(path, SCHEMA + sqlite_leases.SCHEMA)
+        self._file = SqliteFile(path)
+        self._topics = topics
+        self._prepared = False
+
+    async def prepare(self) -> None:
+        """Makes the source and the lanes; the first call of any other method needs them."""
+        await self._file.write(lambda connection: prepare(connection, self._topics))
+
+    async def write(self, drafts: Sequence[Draft]) -> None:
+        """`write` in a transaction of its own, for writers without other state."""
+        await self._file.write(lambda connection: write(connection, drafts), grouped=True)
+
+    async def source(self) -> str:
+        return await self._file.read(_source)
+
+    async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
+        def hold(connection: sqlite3.Connection) -> list[Lane]:
+            rows = connection.execute(SELECT_LANES).fetchall()
+            lanes = {_lease_name(TopicPartition(row[1], row[2])): row for row in rows}
+            held = sqlite_leases.take(connection, list(lanes), owner, ttl_s)
+            source = _source(connection)
+            return [_lane(source, lease.epoch, lanes[lease.name]) for lease in held]
+
+        return await self._file.write(hold)
+
+    async def take_over(self, owner: str) -> None:
+        await self._file.write(lambda c: c.execute(sqlite_leases.TAKE_OVER, (owner,)).rowcount)
+
+    async def release(self, owner: str) -> None:
+        await self._file.write(lambda c: c.execute(sqlite_leases.RELEASE, (owner,)).rowcount)
+
+    async def claim(self, lanes: Sequence[Lane], most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRows]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_WITH_WORK).fetchall())
+        with_work = {TopicPartition(*row) for row in rows}
+        wanted = [lane for lane in lanes if lane.tp in with_work]
+        if not wanted:
+            return []
+        claimed = await self._file.write(lambda connection: [_claim(connection, lane, most) for lane in wanted])
+        return [rows for rows in claimed if rows is not None and rows.rows]
+
+    async def acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
+        rows = [
+            {"topic": one.lane.tp.topic, "number": one.lane.tp.partition, "lease": _lease_name(one.lane.tp)}
+            | {"epoch": one.lane.epoch, "sequence": one.sequence, "offset": one.offset, "source": one.lane.source}
+            for one in acknowledgements
+        ]
+        await self._file.write(lambda connection: connection.executemany(ACKNOWLEDGE, rows).rowcount)
+
+    async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
+        values = {"topic": lane.tp.topic, "number": lane.tp.partition, "lease": _lease_name(lane.tp)}
+        values |= {"epoch": lane.epoch, "error": error[:1000], "retry_us": int(retry_in_s * 1e6)}
+        await self._file.write(lambda connection: connection.execute(NOTE_FAILURE, values).rowcount)
+
+    async def bury(self, lane: Lane, sequence: int, reason: str, withheld: Draft) -> None:
+        values = {"topic": lane.tp.topic, "number": lane.tp.partition, "sequence": sequence, "reason": reason[:1000]}
+        values |= {"event_id": withheld.event_id, "payload": withheld.payload}
+
+        def move(connection: sqlite3.Connection) -> None:
+            if sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch):
+                connection.execute(RECORD_DEAD, values)
+                connection.execute(BURY, values)
+
+        await self._file.write(move)
+
+    async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
+        values = (*lane.tp, first, last)
+        return await self._file.read(lambda connection: connection.execute(SELECT_ROWS_BETWEEN, values).fetchall())
+
+    async def dead(self) -> Sequence[DeadRow]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_DEAD).fetchall())
+        return [DeadRow(row[0], TopicPartition(row[1], row[2]), *row[3:]) for row in rows]
+
+    async def redrive(self, ids: Sequence[int]) -> int:
+        def again(connection: sqlite3.Connection) -> int:
+            wanted = {"ids": json.dumps(list(ids)), "now_us": time.time_ns() // 1000}
+            return [connection.execute(statement, wanted).rowcount for statement in REDRIVE][0]
+
+        return await self._file.write(again)
+
+    async def clean(self, keep_s: float, most: int = 1000) -> int:
+        values = {"keep_us": int(keep_s * 1e6), "most": most}
+        return await self._file.write(lambda connection: connection.execute(CLEAN, values).rowcount)
+
+    async def lanes(self) -> Sequence[LaneStatus]:
+        def select(connection: sqlite3.Connection) -> list[LaneStatus]:
+            source = _source(connection)
+            return [
+                LaneStatus(TopicPartition(row[0], row[1]), source, *row[2:])
+                for row in connection.execute(SELECT_STATUS)
+            ]
+
+        return await self._file.read(select)
+
+    async def unsent_ids(self) -> Sequence[tuple[TopicPartition, str]]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_UNSENT).fetchall())
+        return [(TopicPartition(topic, number), event_id) for topic, number, event_id in rows]
+
+    async def reincarnate(self, already_sent: Sequence[str]) -> str:
+        def restart(connection: sqlite3.Connection) -> str:
+            connection.execute(DELETE_SENT, (json.dumps(list(already_sent)),))
+            connection.execute(FORGET_SEQUENCES)
+            connection.execute(RESTART_LANES)
+            connection.execute(NEXT_INCARNATION)
+            return _source(connection)
+
+        return await self._file.write(restart)
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._file.wait_for_news(timeout_s)
+
+    async def close(self) -> None:
+        await self._file.close()
+
+
+def _source(connection: sqlite3.Connection) -> str:
+    source: str = connection.execute(SELECT_SOURCE).fetchone()[0]
+    return source
+
+
+def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int, int]) -> Lane:
+    (_, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_us, failures) = row
+    tp = TopicPartition(topic, number)
+    return Lane(
+        tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures
+    )
+
+
+def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
+    if not sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch):
+        return None
+    values = {"topic": lane.tp.topic, "number": lane.tp.partition, "most": most}
+    drawn = connection.execute(CLAIM, values).rowcount
+    if drawn:
+        connection.execute(DRAW, {**values, "drawn": drawn})
+    rows = connection.execute(SELECT_CLAIMED, values).fetchall()
+    return ClaimedRows(lane, [ClaimedRow(*row) for row in rows])
+
+

@@ -1,0 +1,156 @@
+"""The SQL of the SQLite outbox, each statement by its name."""
+
+from __future__ import annotations
+
+from .sqlite_file import NOW_US
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox_source (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    base TEXT NOT NULL,
+    incarnation INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbox_lane (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    next_sequence INTEGER NOT NULL DEFAULT 1,
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    acknowledged_offset INTEGER NOT NULL DEFAULT -1,
+    failures INTEGER NOT NULL DEFAULT 0,
+    retry_at_us INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    UNIQUE (topic, number)
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane INTEGER NOT NULL REFERENCES outbox_lane (id),
+    sequence INTEGER,
+    event_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    recorded_at_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (lane, id) WHERE sequence IS NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS outbox_claimed ON outbox (lane, sequence) WHERE sequence IS NOT NULL;
+CREATE TABLE IF NOT EXISTS outbox_dead (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane INTEGER NOT NULL REFERENCES outbox_lane (id),
+    sequence INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    reason TEXT NOT NULL,
+    died_at_us INTEGER NOT NULL,
+    redriven_at_us INTEGER
+) STRICT;
+"""
+
+INSERT_SOURCE = "INSERT INTO outbox_source VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
+INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
+INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
+SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
+SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
+SELECT_LANES = f"""
+SELECT id, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_at_us - {NOW_US}, failures
+FROM outbox_lane
+"""  # noqa: S608
+
+SELECT_WITH_WORK = """
+SELECT topic, number FROM outbox_lane AS l
+WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox WHERE lane = l.id AND sequence IS NULL)
+"""
+CLAIM = """
+UPDATE outbox SET sequence = waiting.sequence
+FROM (
+    SELECT o.id, l.next_sequence - 1 + row_number() OVER (ORDER BY o.id) AS sequence
+    FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence IS NULL
+    WHERE l.topic = :topic AND l.number = :number
+    ORDER BY o.id
+    LIMIT max(0, :most - (
+        SELECT next_sequence - 1 - acknowledged FROM outbox_lane WHERE topic = :topic AND number = :number))
+) AS waiting
+WHERE outbox.id = waiting.id
+"""
+DRAW = "UPDATE outbox_lane SET next_sequence = next_sequence + :drawn WHERE topic = :topic AND number = :number"
+SELECT_CLAIMED = """
+SELECT o.sequence, o.event_id, o.key, o.payload
+FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence > l.acknowledged
+WHERE l.topic = :topic AND l.number = :number
+ORDER BY o.sequence LIMIT :most
+"""
+ACKNOWLEDGE = """
+UPDATE outbox_lane
+SET acknowledged = :sequence, acknowledged_offset = :offset, failures = 0, retry_at_us = 0, error = NULL
+WHERE topic = :topic AND number = :number AND acknowledged < :sequence
+    AND EXISTS (SELECT 1 FROM lease WHERE name = :lease AND epoch = :epoch)
+    AND :source = (SELECT base || '/' || incarnation FROM outbox_source)
+"""
+NOTE_FAILURE = f"""
+UPDATE outbox_lane SET failures = failures + 1, error = :error, retry_at_us = {NOW_US} + :retry_us
+WHERE topic = :topic AND number = :number AND EXISTS (SELECT 1 FROM lease WHERE name = :lease AND epoch = :epoch)
+"""  # noqa: S608
+RECORD_DEAD = f"""
+INSERT INTO outbox_dead (lane, sequence, event_id, key, payload, reason, died_at_us)
+SELECT o.lane, o.sequence, o.event_id, o.key, o.payload, :reason, {NOW_US}
+FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence = :sequence
+WHERE l.topic = :topic AND l.number = :number
+"""  # noqa: S608
+BURY = """
+UPDATE outbox SET event_id = :event_id, payload = :payload
+WHERE sequence = :sequence AND lane = (SELECT id FROM outbox_lane WHERE topic = :topic AND number = :number)
+"""
+SELECT_ROWS_BETWEEN = """
+SELECT o.sequence, o.event_id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
+WHERE l.topic = ? AND l.number = ? AND o.sequence BETWEEN ? AND ? ORDER BY o.sequence
+"""
+SELECT_DEAD = """
+SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
+FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
+"""
+REDRIVE = (
+    """
+INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
+SELECT lane, event_id, key, payload, :now_us FROM outbox_dead
+WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids)) ORDER BY id
+""",
+    """
+UPDATE outbox_dead SET redriven_at_us = :now_us
+WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids))
+""",
+)
+CLEAN = f"""
+DELETE FROM outbox WHERE id IN (
+    SELECT o.id FROM (SELECT id, lane, sequence, recorded_at_us FROM outbox ORDER BY id LIMIT :most) AS o
+    JOIN outbox_lane AS l ON l.id = o.lane
+    WHERE o.sequence <= l.acknowledged AND o.recorded_at_us <= {NOW_US} - :keep_us)
+"""  # noqa: S608
+SELECT_STATUS = f"""
+SELECT l.topic, l.number,
+    count(w.id),
+    l.next_sequence - 1 - l.acknowledged,
+    CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
+    l.acknowledged,
+    (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
+    coalesce(
+        (SELECT c.recorded_at_us FROM outbox AS c WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
+        min(w.recorded_at_us)),
+    l.failures, l.error,
+    (SELECT owner FROM lease WHERE name = 'lane/' || l.topic || '/' || l.number AND expires_at_us > {NOW_US})
+FROM outbox_lane AS l LEFT JOIN outbox AS w ON w.lane = l.id AND w.sequence IS NULL
+GROUP BY l.id ORDER BY l.topic, l.number
+"""  # noqa: S608
+SELECT_UNSENT = """
+SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
+WHERE o.sequence IS NULL OR o.sequence > l.acknowledged
+"""
+DELETE_SENT = """
+DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?))
+    OR sequence <= (SELECT acknowledged FROM outbox_lane AS l WHERE l.id = outbox.lane)
+"""
+FORGET_SEQUENCES = "UPDATE outbox SET sequence = NULL WHERE sequence IS NOT NULL"
+RESTART_LANES = """
+UPDATE outbox_lane SET next_sequence = 1, acknowledged = 0, acknowledged_offset = -1,
+    failures = 0, retry_at_us = 0, error = NULL
+"""
+NEXT_INCARNATION = "UPDATE outbox_source SET incarnation = incarnation + 1"

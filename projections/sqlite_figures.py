@@ -1,0 +1,93 @@
+"""The SQL over the tables of figures, made from what each projection declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from .metric import Merge
+from .projection import Projection
+
+
+def schema(projections: Iterable[Projection]) -> str:
+    """DDL of every projection's table, from its sqlmodel declaration; may run again."""
+    statements = []
+    for projection in projections:
+        table = projection.table.__table__  # type: ignore[attr-defined]
+        statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=sqlite.dialect())).strip())
+        for index in table.indexes:
+            statements.append(str(CreateIndex(index, if_not_exists=True).compile(dialect=sqlite.dialect())))
+    return "".join(f"{statement};\n" for statement in statements)
+
+
+def upsert_statement(projection: Projection) -> str:
+    """Merges rows given as a JSON array of arrays (?2) into generation ?1: one statement a batch."""
+    table = projection.table.__tablename__
+    columns = ", ".join(projection.columns)
+    values = ", ".join(f"value ->> {index}" for index in range(len(projection.columns)))
+    merges = ", ".join(_merge(str(table), metric.name, metric.merge) for metric in projection.metrics)
+    newer = _newer(str(table), projection) if _is_versioned(projection) else ""
+    return (
+        f"INSERT INTO {table} (generation, {columns}) "  # noqa: S608
+        f"SELECT ?1, {values} FROM json_each(?2) WHERE true "
+        f"ON CONFLICT DO UPDATE SET {merges}{newer}"
+    )
+
+
+def _is_versioned(projection: Projection) -> bool:
+    return any(metric.merge is Merge.LATEST for metric in projection.metrics)
+
+
+def _newer(table: str, projection: Projection) -> str:
+    names = [metric.name for metric in projection.metrics]
+    (ours, theirs) = (", ".join(f"{side}.{name}" for name in names) for side in (table, "excluded"))
+    return f" WHERE ({theirs}) > ({ours})"
+
+
+def _merge(table: str, column: str, merge: Merge) -> str:
+    if merge is Merge.LATEST:
+        return f"{column} = excluded.{column}"
+    return f"{column} = {table}.{column} + excluded.{column}"
+
+
+def sums_statement(
+    projection: Projection, *, by_product: bool, some_products: bool
+) -> tuple[str, dict[str, Any]]:
+    """Sums over :periods (JSON [[label, start, end], …]) and the schema of the answer."""
+    keys = [*(["product_id"] if by_product else []), "period", "currency"]
+    metrics = [metric.name for metric in projection.metrics]
+    of_products = "AND product_id IN (SELECT value FROM json_each(:products))" if some_products else ""
+    statement = f"""
+        SELECT {"product_id, " if by_product else ""}p.value ->> 0 AS period, currency,
+            {", ".join(f"sum({name})" for name in metrics)}
+        FROM json_each(:periods) AS p CROSS JOIN {projection.table.__tablename__}
+        WHERE generation = :generation AND bucket >= p.value ->> 1 AND bucket < p.value ->> 2 {of_products}
+        GROUP BY {", ".join(keys)} ORDER BY {", ".join(keys)}
+    """  # noqa: S608
+    columns: dict[str, Any] = {name: pl.String for name in keys}
+    return statement, columns | {name: pl.Int64 for name in metrics}
+
+
+def extent_statement(projections: Sequence[Projection]) -> str:
+    """The first and the last bucket of generation ?1 over all figure projections."""
+    tables = [one.table.__tablename__ for one in projections if "bucket" in one.key]
+    firsts = " UNION ALL ".join(f"SELECT min(bucket) AS b FROM {one} WHERE generation = ?1" for one in tables)  # noqa: S608
+    lasts = " UNION ALL ".join(f"SELECT max(bucket) AS b FROM {one} WHERE generation = ?1" for one in tables)  # noqa: S608
+    return f"SELECT (SELECT min(b) FROM ({firsts})), (SELECT max(b) FROM ({lasts}))"  # noqa: S608
+
+
+def rows_statement(projection: Projection) -> str:
+    columns = ", ".join(projection.columns)
+    return (
+        f"SELECT {columns} FROM {projection.table.__tablename__} "  # noqa: S608
+        f"WHERE generation = ? ORDER BY {', '.join(projection.key)}"
+    )
+
+
+def schema_of(projection: Projection, columns: Sequence[str]) -> dict[str, Any]:
+    types = projection.table.__table__.columns  # type: ignore[attr-defined]
+    return {name: pl.Int64 if types[name].type.python_type is int else pl.String for name in columns}

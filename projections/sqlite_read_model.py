@@ -1,0 +1,218 @@
+"""The read model in the back office's SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+from event_store import sqlite_inbox
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.dead_letters import DeadLetter
+from event_store.errors import GenerationChanged
+from event_store.inbox import Position
+from event_store.record import TopicPartition
+from event_store.sqlite_file import NOW_US, SqliteFile, create_schema
+
+from .projection import Projection
+from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
+from .sqlite_figures import extent_statement, rows_statement, schema, schema_of, sums_statement, upsert_statement
+
+GENERATIONS = """
+CREATE TABLE IF NOT EXISTS generation (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    served_at_us INTEGER,
+    note TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_serving_generation ON generation (state) WHERE state = 'serving';
+CREATE UNIQUE INDEX IF NOT EXISTS one_building_generation ON generation (state) WHERE state = 'building';
+"""
+FIRST_GENERATION = f"""
+INSERT INTO generation (state, created_at_us, served_at_us, note)
+SELECT 'serving', {NOW_US}, {NOW_US}, 'the first generation' WHERE NOT EXISTS (SELECT 1 FROM generation)
+"""  # noqa: S608
+SELECT_SERVING = "SELECT number FROM generation WHERE state = 'serving'"
+SELECT_STATE = "SELECT state FROM generation WHERE number = ?"
+SELECT_GENERATIONS = "SELECT number, state, created_at_us, served_at_us, note FROM generation ORDER BY number"
+SELECT_BUILDING = "SELECT number FROM generation WHERE state = 'building'"
+INSERT_GENERATION = f"INSERT INTO generation (state, created_at_us, note) VALUES ('building', {NOW_US}, ?)"  # noqa: S608
+RETIRE = "UPDATE generation SET state = 'retired' WHERE state = 'serving'"
+SERVE = f"UPDATE generation SET state = 'serving', served_at_us = {NOW_US}, note = ? WHERE number = ?"  # noqa: S608
+ABANDON = "UPDATE generation SET state = 'abandoned', note = ? WHERE number = ?"
+SELECT_BEHIND = """
+SELECT s.topic, s.number FROM inbox_position AS s
+LEFT JOIN inbox_position AS t ON t.generation = ? AND t.topic = s.topic AND t.number = s.number
+WHERE s.generation = ? AND s.next_offset > coalesce(t.next_offset, 0)
+"""
+
+
+class SqliteReadModel:
+    """The read model in the file at `path`, which is made where it is missing."""
+
+    def __init__(
+        self, path: Path, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH
+    ) -> None:
+        create_schema(path, GENERATIONS + sqlite_inbox.SCHEMA + schema(projections))
+        self._file = SqliteFile(
+            path,
+            before_commit=lambda: crash_points.passing("consumer.before_commit"),
+            after_commit=lambda: crash_points.passing("consumer.after_commit"),
+        )
+        self._projections = {projection.name: projection for projection in projections}
+        self._upserts = {projection.name: upsert_statement(projection) for projection in projections}
+
+    async def serving(self) -> int:
+        number = await self._file.read(_serving)
+        if number is not None:
+            return number
+
+        def first(connection: sqlite3.Connection) -> int:
+            connection.execute(FIRST_GENERATION)
+            return _serving(connection) or 0
+
+        return await self._file.write(first)
+
+    async def generations(self) -> Sequence[Generation]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_GENERATIONS).fetchall())
+        return [Generation(row[0], State(row[1]), *row[2:]) for row in rows]
+
+    async def position(self, generation: int, tp: TopicPartition) -> Position:
+        return await self._file.read(lambda connection: sqlite_inbox.position(connection, generation, tp))
+
+    async def known_ids(self, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return await self._file.read(lambda connection: sqlite_inbox.known_ids(connection, generation, ids))
+
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        rows = {name: msgspec.json.encode(frame.rows()).decode() for name, frame in effect.increments.items()}
+
+        def apply(connection: sqlite3.Connection) -> None:
+            generation = effect.entry.generation
+            _check_generation(connection, generation, serving)
+            sqlite_inbox.apply(connection, effect.entry)
+            for name, values in rows.items():
+                connection.execute(self._upserts[name], (generation, values))
+
+        await self._file.write(apply)
+
+    async def progress(self, generation: int) -> Sequence[PartitionProgress]:
+        def select(connection: sqlite3.Connection) -> list[PartitionProgress]:
+            rows = connection.execute(sqlite_inbox.SELECT_PROGRESS, (generation,)).fetchall()
+            return [_progress(connection, generation, row) for row in rows]
+
+        return await self._file.read(select)
+
+    async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
+        return await self._file.read(lambda connection: sqlite_inbox.dead_letters(connection, generation, most))
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        asked = self._projections[projection]
+        values = {
+            "generation": generation,
+            "periods": json.dumps([(one.label, one.start, one.end) for one in periods]),
+            "products": None if products is None else json.dumps(list(products)),
+        }
+        (statement, columns) = sums_statement(asked, by_product=by_product, some_products=products is not None)
+        rows = await self._file.read(lambda connection: connection.execute(statement, values).fetchall())
+        return pl.DataFrame(rows, schema=columns, orient="row")
+
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        statement = extent_statement(list(self._projections.values()))
+        row = await self._file.read(lambda connection: connection.execute(statement, (generation,)).fetchone())
+        return None if row[0] is None else (row[0], row[1])
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        asked = self._projections[projection]
+        return await self._file.read(lambda connection: _rows(connection, generation, asked))
+
+    async def snapshot(self, generation: int) -> Snapshot:
+        def take(connection: sqlite3.Connection) -> Snapshot:
+            dead = connection.execute(sqlite_inbox.SELECT_DEAD_OFFSETS, (generation,)).fetchall()
+            return Snapshot(
+                sqlite_inbox.positions(connection, generation),
+                {name: _rows(connection, generation, one) for name, one in self._projections.items()},
+                frozenset((TopicPartition(topic, number), offset) for topic, number, offset in dead),
+            )
+
+        return await self._file.read(take)
+
+    async def begin_generation(self, note: str) -> int:
+        def begin(connection: sqlite3.Connection) -> int:
+            left = connection.execute(SELECT_BUILDING).fetchone()
+            if left is not None:
+                self._empty(connection, left[0], "left behind by a rebuild that died")
+            return int(connection.execute(INSERT_GENERATION, (note,)).lastrowid or 0)
+
+        return await self._file.write(begin)
+
+    async def switch(self, to: int, note: str) -> None:
+        def flip(connection: sqlite3.Connection) -> None:
+            state = connection.execute(SELECT_STATE, (to,)).fetchone()
+            if state is None or state[0] not in (State.BUILDING, State.RETIRED):
+                raise GenerationChanged(f"generation {to} is {state[0] if state else 'unknown'} and can't begin to serve")
+            behind = connection.execute(SELECT_BEHIND, (to, _serving(connection))).fetchone()
+            if behind is not None:
+                tp = TopicPartition(*behind)
+                raise GenerationChanged(f"generation {to} is behind the serving one in {tp}: catch up, then switch")
+            connection.execute(RETIRE)
+            connection.execute(SERVE, (note, to))
+
+        await self._file.write(flip)
+
+    async def abandon(self, generation: int, note: str) -> None:
+        def end(connection: sqlite3.Connection) -> None:
+            if generation == _serving(connection):
+                raise GenerationChanged(f"generation {generation} is serving")
+            self._empty(connection, generation, note)
+
+        await self._file.write(end)
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._file.wait_for_news(timeout_s)
+
+    async def close(self) -> None:
+        await self._file.close()
+
+    def _empty(self, connection: sqlite3.Connection, generation: int, note: str) -> None:
+        for table in (*sqlite_inbox.TABLES, *(str(one.table.__tablename__) for one in self._projections.values())):
+            connection.execute(f"DELETE FROM {table} WHERE generation = ?", (generation,))  # noqa: S608
+        connection.execute(ABANDON, (note, generation))
+
+
+def _serving(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute(SELECT_SERVING).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _check_generation(connection: sqlite3.Connection, generation: int, serving: bool) -> None:
+    row = connection.execute(SELECT_STATE, (generation,)).fetchone()
+    state = None if row is None else State(row[0])
+    taken = state is State.SERVING if serving else state in (State.BUILDING, State.RETIRED)
+    if not taken:
+        believed = "serving" if serving else "not serving"
+        raise GenerationChanged(f"generation {generation} is {state or 'gone'}, the batch was made for it {believed}")
+
+
+def _progress(connection: sqlite3.Connection, generation: int, row: tuple[Any, ...]) -> PartitionProgress:
+    tp = TopicPartition(row[0], row[1])
+    handled = sqlite_inbox.handled(connection, generation, tp)
+    holes = {source: ranges.holes() for source, ranges in handled.items() if ranges.holes()}
+    return PartitionProgress(tp, *row[2:], holes=holes)
+
+
+def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:
+    rows = connection.execute(rows_statement(projection), (generation,)).fetchall()
+    return pl.DataFrame(rows, schema=schema_of(projection, projection.columns), orient="row")
