@@ -139,6 +139,16 @@ class Codec:
         _check_sequence(envelope)
         return self._newest(envelope)
 
+    def type_of_row(self, payload: bytes) -> str:
+        """The CloudEvents type an outbox row claims, "?" where it can't be read."""
+        head = _read_head(payload)
+        return head.type if head is not None and isinstance(head.type, str) else "?"
+
+    def id_of(self, value: bytes | None) -> str | None:
+        """The CloudEvents id a record claims, None where it can't be read."""
+        head = _read_head(value)
+        return head.id if head is not None and isinstance(head.id, str) else None
+
     def place_in_lane(self, value: bytes | None) -> tuple[str, int] | None:
         """(source, sequence) of a record that doesn't decode, where they can be read."""
         head = _read_head(value)

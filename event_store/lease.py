@@ -33,6 +33,10 @@ class Leases(Protocol):
         """Ends what an earlier process of the same name held: its epochs can act no more."""
         ...
 
+    async def owners(self, prefix: str) -> set[str]:
+        """Who holds an unexpired lease whose name begins with `prefix`."""
+        ...
+
     async def release(self, owner: str) -> None:
         """Gives back all of the owner's leases, so that the next owner need not wait for their expiry."""
         ...

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS inbox_position (
     last_appended_at_us INTEGER,
     counted_at_us INTEGER,
     duplicates INTEGER NOT NULL DEFAULT 0,
+    stopped TEXT,
     PRIMARY KEY (generation, topic, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event_handled (
@@ -61,6 +62,7 @@ UPDATE inbox_position SET next_offset = :after, last_fingerprint = :fingerprint,
     last_appended_at_us = :appended_at_us, counted_at_us = {NOW_US}, duplicates = duplicates + :duplicates
 WHERE generation = :generation AND topic = :topic AND number = :number AND next_offset = :before
 """  # noqa: S608
+NOTE_STOP = "UPDATE inbox_position SET stopped = ? WHERE generation = ? AND topic = ? AND number = ?"
 SELECT_POSITION = """
 SELECT next_offset, last_fingerprint FROM inbox_position WHERE generation = ? AND topic = ? AND number = ?
 """
@@ -94,7 +96,8 @@ SELECT_DEAD_OFFSETS = "SELECT topic, number, record_offset FROM dead_letter WHER
 SELECT_PROGRESS = """
 SELECT p.topic, p.number, p.next_offset, p.last_appended_at_us, p.counted_at_us, p.duplicates,
     (SELECT count(*) FROM dead_letter AS d
-     WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number)
+     WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number),
+    p.stopped
 FROM inbox_position AS p WHERE p.generation = ? ORDER BY p.topic, p.number
 """
 
@@ -145,6 +148,11 @@ def _write_ranges(
         if gone:
             connection.executemany(DELETE_RANGE, gone)
         connection.executemany(UPSERT_RANGE, [(*place, source, *one) for one in sorted(now - was)])
+
+
+def note_stop(connection: sqlite3.Connection, generation: int, tp: TopicPartition, why: str | None) -> None:
+    connection.execute(OPEN_POSITION, (generation, *tp))
+    connection.execute(NOTE_STOP, (why, generation, *tp))
 
 
 def position(connection: sqlite3.Connection, generation: int, tp: TopicPartition) -> Position:

@@ -30,6 +30,9 @@ SELECT_HELD = f"""
 SELECT name, owner, epoch FROM lease
 WHERE owner = :owner AND expires_at_us > {NOW_US} AND name IN (SELECT value FROM json_each(:names)) ORDER BY name
 """  # noqa: S608
+SELECT_OWNERS = f"""
+SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND substr(name, 1, length(?1)) = ?1
+"""  # noqa: S608
 TAKE_OVER = "UPDATE lease SET epoch = epoch + 1, expires_at_us = 0 WHERE owner = ?"
 RELEASE = "UPDATE lease SET owner = '', expires_at_us = 0 WHERE owner = ?"
 IS_CURRENT = "SELECT EXISTS (SELECT 1 FROM lease WHERE name = ? AND epoch = ?)"
@@ -73,6 +76,10 @@ class SqliteLeases:
 
     async def take_over(self, owner: str) -> None:
         await self._file.write(lambda connection: connection.execute(TAKE_OVER, (owner,)).rowcount)
+
+    async def owners(self, prefix: str) -> set[str]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_OWNERS, (prefix,)).fetchall())
+        return {owner for (owner,) in rows}
 
     async def release(self, owner: str) -> None:
         await self._file.write(lambda connection: connection.execute(RELEASE, (owner,)).rowcount)

@@ -64,6 +64,8 @@ class PartitionProgress:
     dead: int
     holes: Mapping[str, Sequence[Range]]
     """Source → sequences the log has not shown below the highest it has."""
+    stopped: str | None = None
+    """Why the partition is stopped, in the words shown to an operator; None while it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class ReadModel(Protocol):
         `serving` says what the caller believes its generation is; when that has changed it raises
         GenerationChanged. Raises PositionMoved, ForeignIdTaken, or StorageUnavailable, whose outcome is unknown.
         """
+        ...
+
+    async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
+        """Keeps, or with None removes, the reason for which a partition is not being counted, for `progress`."""
         ...
 
     async def progress(self, generation: int) -> Sequence[PartitionProgress]: ...

@@ -100,6 +100,9 @@ class SqliteReadModel:
 
         await self._file.write(apply)
 
+    async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
+        await self._file.write(lambda connection: sqlite_inbox.note_stop(connection, generation, tp, why))
+
     async def progress(self, generation: int) -> Sequence[PartitionProgress]:
         def select(connection: sqlite3.Connection) -> list[PartitionProgress]:
             rows = connection.execute(sqlite_inbox.SELECT_PROGRESS, (generation,)).fetchall()
@@ -210,7 +213,7 @@ def _progress(connection: sqlite3.Connection, generation: int, row: tuple[Any, .
     tp = TopicPartition(row[0], row[1])
     handled = sqlite_inbox.handled(connection, generation, tp)
     holes = {source: ranges.holes() for source, ranges in handled.items() if ranges.holes()}
-    return PartitionProgress(tp, *row[2:], holes=holes)
+    return PartitionProgress(tp, *row[2:7], holes=holes, stopped=row[7])
 
 
 def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:

@@ -1,0 +1,222 @@
+"""The consumer: which partitions this process counts, and for which generation.
+
+Partitions are shared among consumers by leases in the back office's own database: each takes its fair share. When
+another generation begins to serve, every partition is opened again at that generation's own position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from event_store.backoff import Backoff, first_of, sleep_unless
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.errors import GenerationChanged, Stop, TransientError
+from event_store.lease import Leases
+from event_store.log import Log
+from event_store.record import MAX_BATCH_RECORDS, TopicPartition
+from projections.projector import Projector
+from projections.read_model import ReadModel
+
+from .partition import ConsumerObserver, Partition
+
+GROUP = "countinghouse.metrics"
+STOP_TIMEOUT_S = 10.0
+"""How long a batch in flight may take to end at shutdown; then it is left, and counted by whoever comes next."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    owner: str
+    """Names this consumer's leases; unique among consumers that run at the same time."""
+    topics: Mapping[str, int]
+    """Topic → partitions to count."""
+    lease_ttl_s: float = 15.0
+    renew_s: float = 5.0
+    poll_s: float = 0.5
+    max_records: int = MAX_BATCH_RECORDS
+    in_flight: int = 3
+    """Batches of this process that may be on their way into the database at a time."""
+    note_every_s: float = 1.0
+    """How often positions are published for lag tools."""
+
+    @property
+    def partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, n) for topic, count in sorted(self.topics.items()) for n in range(count)]
+
+
+@dataclass(slots=True)
+class _Running:
+    partition: Partition
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class Consumer:
+    log: Log
+    leases: Leases
+    read_model: ReadModel
+    open_projector: Callable[[int], Projector]
+    """Makes the projector of a serving generation."""
+    settings: ConsumerSettings
+    observer: ConsumerObserver
+    backoff: Backoff = field(default_factory=Backoff)
+    crash_points: CrashPoints = NO_CRASH
+    clock: Callable[[], float] = time.monotonic
+    _running: dict[TopicPartition, _Running] = field(default_factory=dict)
+    _stopped: set[TopicPartition] = field(default_factory=set)
+    """Partitions that must not go on until somebody has looked; a restart of the process looks again."""
+    _noted: dict[TopicPartition, int] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Counts until `stop` is set, ends its batches, and gives its leases back."""
+        await self._patiently(stop, self._begin)
+        in_flight = asyncio.Semaphore(self.settings.in_flight)
+        while not stop.is_set():
+            projector: list[Projector] = []
+
+            async def open_projector(found: list[Projector] = projector) -> None:
+                found.append(self.open_projector(await self.read_model.serving()))
+
+            await self._patiently(stop, open_projector)
+            if projector:
+                await self._count_generation(projector[0], in_flight, stop)
+        await self._patiently_once(self._end)
+
+    async def _begin(self) -> None:
+        for topic, partitions in self.settings.topics.items():
+            await self.log.create_topic(topic, partitions)
+        await self.leases.take_over(self.settings.owner)
+
+    async def _end(self) -> None:
+        await self.leases.release(self.settings.owner)
+
+    async def _count_generation(self, projector: Projector, in_flight: asyncio.Semaphore, stop: asyncio.Event) -> None:
+        """Counts for one generation until it no longer serves or `stop` is set."""
+        changed = asyncio.Event()
+        ended = asyncio.Event()
+        tasks = [
+            asyncio.create_task(self._keep_leases(projector, in_flight, changed, ended)),
+            asyncio.create_task(self._watch_log(projector, ended)),
+        ]
+        try:
+            await first_of(stop.wait(), changed.wait())
+        finally:
+            ended.set()
+            await asyncio.gather(*tasks)
+            await self._leave_all()
+
+    async def _keep_leases(
+        self, projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event, ended: asyncio.Event
+    ) -> None:
+        while not ended.is_set():
+            try:
+                held = await self._take_leases()
+            except TransientError as error:
+                self.observer.failed(TopicPartition("leases", -1), error, self.settings.renew_s)
+            else:
+                await self._enter(held, projector, in_flight, changed)
+            await sleep_unless(ended, self.settings.renew_s)
+
+    async def _take_leases(self) -> set[TopicPartition]:
+        owner = self.settings.owner
+        names = {f"partition/{tp}": tp for tp in self.settings.partitions}
+        await self.leases.take([f"member/{owner}"], owner, self.settings.lease_ttl_s)
+        members = len(await self.leases.owners("member/"))
+        share = ceil(len(names) / max(1, members))
+        held = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=share)
+        return {names[lease.name] for lease in held}
+
+    async def _enter(
+        self, held: set[TopicPartition], projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event
+    ) -> None:
+        for tp in [tp for tp in self._running if tp not in held]:
+            await self._leave(tp)
+        for tp in sorted(held - self._running.keys() - self._stopped):
+            partition = Partition(
+                tp,
+                self.log,
+                projector,
+                self.observer,
+                in_flight,
+                self.backoff,
+                self.settings.max_records,
+                self.crash_points,
+            )
+            self._running[tp] = _Running(partition, asyncio.create_task(self._run(partition, changed)))
+
+    async def _run(self, partition: Partition, changed: asyncio.Event) -> None:
+        """One partition to its end; a stop is kept where an operator sees it."""
+        generation = partition.projector.generation
+        try:
+            await self.read_model.note_stop(generation, partition.tp, None)
+            await partition.run()
+        except GenerationChanged:
+            changed.set()
+        except Stop as stop:
+            self._stopped.add(partition.tp)
+            self.observer.stopped(partition.tp, stop)
+            await self.read_model.note_stop(generation, partition.tp, str(stop))
+        except TransientError as error:
+            self.observer.failed(partition.tp, error, self.settings.renew_s)
+        except Exception as error:
+            self.observer.failed(partition.tp, error, self.settings.renew_s)
+            raise
+        finally:
+            self._running.pop(partition.tp, None)
+
+    async def _watch_log(self, projector: Projector, ended: asyncio.Event) -> None:
+        """Wakes the partitions that have something to read, and publishes positions now and then."""
+        note_at_s = self.clock() + self.settings.note_every_s
+        while not ended.is_set():
+            try:
+                await self.log.wait_for_news(self.settings.poll_s)
+                bounds = await self.log.bounds(list(self._running))
+                for tp, one in bounds.items():
+                    if tp in self._running and one.end > (await projector.position(tp)).next_offset:
+                        self._running[tp].partition.news.set()
+                if self.clock() >= note_at_s:
+                    await self._note_positions(projector)
+                    note_at_s = self.clock() + self.settings.note_every_s
+            except TransientError as error:
+                self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
+                await sleep_unless(ended, self.settings.poll_s)
+
+    async def _note_positions(self, projector: Projector) -> None:
+        positions = {tp: (await projector.position(tp)).next_offset for tp in self._running}
+        moved = {tp: offset for tp, offset in positions.items() if self._noted.get(tp) != offset}
+        if moved:
+            await self.log.note_positions(GROUP, moved)
+            self._noted.update(moved)
+
+    async def _leave(self, tp: TopicPartition) -> None:
+        running = self._running.pop(tp, None)
+        if running is not None:
+            running.partition.leave.set()
+            await asyncio.wait([running.task], timeout=STOP_TIMEOUT_S)
+            running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+
+    async def _leave_all(self) -> None:
+        await asyncio.gather(*(self._leave(tp) for tp in list(self._running)))
+
+    async def _patiently(self, stop: asyncio.Event, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        failures = 0
+        while not stop.is_set():
+            try:
+                return await step()
+            except TransientError as error:
+                failures += 1
+                wait_s = self.backoff.wait_s(failures)
+                self.observer.failed(TopicPartition("storage", -1), error, wait_s)
+                await sleep_unless(stop, wait_s)
+
+    async def _patiently_once(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await step()
+        except TransientError as error:
+            self.observer.failed(TopicPartition("storage", -1), error, 0.0)

@@ -1,0 +1,192 @@
+"""One partition of the log, counted batch by batch for as long as its lease is held.
+
+The next batch is read and decoded while the last one commits. A transient error repeats the same batch and
+acknowledges nothing; an error nobody has classified narrows the batch down to the record that causes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from event_store.backoff import Backoff, first_of, sleep_unless
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.dead_letters import DeadLetter
+from event_store.decoded_batch import DecodedBatch, decode_batch
+from event_store.errors import (
+    EventStoreError,
+    ForeignIdTaken,
+    HistoryLost,
+    LogChanged,
+    PositionMoved,
+    Stop,
+    TransientError,
+)
+from event_store.log import Log
+from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
+from projections.projector import Applied, Projector
+
+MAX_UNCLASSIFIED_FAILURES = 3
+"""How often a batch may fail for a reason we don't know before it is halved."""
+
+
+class ConsumerObserver(Protocol):
+    """Hears what the consumer does: for metrics and logs."""
+
+    def counted(self, applied: Applied, seconds: float) -> None: ...
+
+    def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None: ...
+
+    def stopped(self, tp: TopicPartition, stop: Stop) -> None: ...
+
+    def narrowed(self, tp: TopicPartition, first_offset: int, records: int, error: Exception) -> None: ...
+
+    def resynced(self, tp: TopicPartition, next_offset: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Partition:
+    """Counts one partition; `run` returns when `leave` is set, and raises Stop or GenerationChanged."""
+
+    tp: TopicPartition
+    log: Log
+    projector: Projector
+    observer: ConsumerObserver
+    in_flight: asyncio.Semaphore
+    backoff: Backoff
+    max_records: int = MAX_BATCH_RECORDS
+    crash_points: CrashPoints = NO_CRASH
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by whoever watches the log when there may be records beyond what was read."""
+
+    async def run(self) -> None:
+        self.projector.forget(self.tp)
+        await self._open()
+        ahead: asyncio.Task[DecodedBatch | None] | None = None
+        try:
+            while not self.leave.is_set():
+                batch = await (ahead or self._fetch((await self.projector.position(self.tp)).next_offset))
+                ahead = None
+                if batch is None:
+                    await self._wait_for_news()
+                    continue
+                ahead = asyncio.create_task(self._fetch(batch.next_offset))
+                if not await self._count(batch):
+                    await _dropped(ahead)
+                    ahead = None
+        finally:
+            await _dropped(ahead)
+
+    async def _wait_for_news(self) -> None:
+        await first_of(self.news.wait(), self.leave.wait())
+        self.news.clear()
+
+    async def _fetch(self, offset: int) -> DecodedBatch | None:
+        """The next decoded batch, None at the end of the log. Patient with a log that is away."""
+        failures = 0
+        while True:
+            try:
+                batch = await self.log.read(self.tp, offset, self.max_records)
+                self.crash_points.passing("consumer.after_read")
+                return self._decoded(batch) if len(batch) else None
+            except TransientError as error:
+                failures += 1
+                await self._back_off(error, failures)
+                if self.leave.is_set():
+                    return None
+
+    def _decoded(self, batch: RecordBatch) -> DecodedBatch:
+        return decode_batch(self.projector.codec, batch)
+
+    async def _count(self, batch: DecodedBatch) -> bool:
+        """Counts the batch; False where the partition stands elsewhere now, and must be read from there."""
+        unclassified = 0
+        failures = 0
+        while not self.leave.is_set():
+            try:
+                await self._apply(batch)
+                return True
+            except PositionMoved as moved:
+                self.projector.forget(self.tp)
+                self.observer.resynced(self.tp, moved.next_offset)
+                return False
+            except TransientError as error:
+                failures += 1
+                await self._back_off(error, failures)
+            except ForeignIdTaken:
+                failures += 1  # Somebody handled one of its records: the table knows which, look again.
+            except EventStoreError:
+                raise
+            except Exception as error:
+                unclassified += 1
+                if unclassified >= MAX_UNCLASSIFIED_FAILURES:
+                    await self._narrow(batch, error)
+                    return False
+                await self._back_off(error, unclassified)
+        return False
+
+    async def _apply(self, batch: DecodedBatch) -> None:
+        async with self.in_flight:
+            started_s = time.perf_counter()
+            applied = await self.projector.apply_decoded(batch)
+            self.observer.counted(applied, time.perf_counter() - started_s)
+
+    async def _back_off(self, error: Exception, failures: int) -> None:
+        wait_s = self.backoff.wait_s(failures)
+        self.observer.failed(self.tp, error, wait_s)
+        await sleep_unless(self.leave, wait_s)
+
+    async def _narrow(self, batch: DecodedBatch, error: Exception) -> None:
+        """Counts the first half alone; one record alone that still fails becomes a dead letter with its reason."""
+        records = len(batch)
+        self.observer.narrowed(self.tp, batch.first_offset, records, error)
+        half = await self.log.read(self.tp, batch.first_offset, max(1, records // 2))
+        if records == 1:
+            await self._apply(_buried(self._decoded(half), half, error))
+        else:
+            await self._count(self._decoded(half))
+
+    async def _open(self) -> None:
+        """Looks at the log's identity, as patiently as at everything else in it."""
+        failures = 0
+        while not self.leave.is_set():
+            try:
+                return await self._check_identity()
+            except TransientError as error:
+                failures += 1
+                await self._back_off(error, failures)
+
+    async def _check_identity(self) -> None:
+        """The last record we counted must still stand in the log as it was."""
+        position = await self.projector.position(self.tp)
+        if position.next_offset == 0:
+            return
+        last = position.next_offset - 1
+        try:
+            found = await self.log.read(self.tp, last, 1)
+        except HistoryLost as error:
+            raise HistoryLost(f"{error} {self._what_to_do()}") from error
+        if not len(found) or fingerprint(found.values[0]) != position.last_fingerprint:
+            raise LogChanged(
+                f"{self.tp}: the record at offset {last} is not the one that was counted; the topic was recreated "
+                f"or rewritten. {self._what_to_do()}"
+            )
+
+    def _what_to_do(self) -> str:
+        return "Nothing was reset. Put the log back, or count again from its offset zero: `countinghouse rebuild`."
+
+
+def _buried(one: DecodedBatch, record: RecordBatch, error: Exception) -> DecodedBatch:
+    """A batch of one record that counts nothing and keeps the record as a dead letter."""
+    detail = f"{type(error).__name__}: {error}"[:500]
+    letter = DeadLetter(one.tp, one.first_offset, record.values[0], "UNCOUNTABLE", detail, record.appended_at_us[0])
+    return replace(one, facts={}, dead=[letter])
+
+
+async def _dropped(task: asyncio.Task[DecodedBatch | None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,184 @@
+"""The relay: outbox to log, lane by lane, in sequence order, past nothing that isn't acknowledged.
+
+A pass claims the next rows of every lane it holds, appends each lane's rows in one call, and then moves the
+acknowledged lanes forward in one transaction. What can go wrong between these steps ends in the same rows going
+again with the same sequences, which the reader drops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from .backoff import Backoff, first_of, sleep_unless
+from .codec import Codec
+from .crash_points import NO_CRASH, CrashPoints
+from .envelope import stamp
+from .errors import LogUnavailable, RecordRefused, Stop, TransientError, UnknownTopic
+from .events import RecordWithheld
+from .lane_tail import check_tail
+from .log import Log
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, Lane, Outbox
+from .record import Record, TopicPartition
+
+
+class RelayObserver(Protocol):
+    """Hears what the relay does: for metrics and logs."""
+
+    def published(self, tp: TopicPartition, records: int, seconds: float) -> None: ...
+
+    def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None: ...
+
+    def buried(self, tp: TopicPartition, row: ClaimedRow, reason: str) -> None: ...
+
+    def refused(self, tp: TopicPartition, stop: Stop) -> None: ...
+
+    def cleaned(self, rows: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    owner: str
+    """Names this relay's leases; unique among relays that run at the same time."""
+    lease_ttl_s: float = 15.0
+    renew_s: float = 5.0
+    poll_s: float = 1.0
+    """How long at most a waiting row goes unseen when no hint arrives."""
+    max_pass_rows: int = MAX_PASS_ROWS
+    keep_sent_s: float = 7 * 86_400.0
+    clean_every_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Relay:
+    outbox: Outbox
+    log: Log
+    codec: Codec
+    settings: RelaySettings
+    observer: RelayObserver
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.1, cap_s=30.0))
+    crash_points: CrashPoints = NO_CRASH
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, for this process's own intervals; leases live by the database's clock."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
+    _checked: set[tuple[TopicPartition, int, str]] = field(default_factory=set)
+    _retry_at: dict[TopicPartition, float] = field(default_factory=dict)
+    _renew_at: float = float("-inf")
+    _clean_at: float = float("-inf")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relays until `stop` is set, then gives its leases back. Storage that fails is tried again for ever."""
+        failures = 0
+        await self._patiently(self.outbox.take_over(self.settings.owner))
+        while not stop.is_set():
+            try:
+                sent = await self.pass_once()
+                failures = 0
+                if not sent:
+                    await self._wait(stop)
+            except TransientError as error:
+                failures += 1
+                self._renew_at = float("-inf")
+                wait_s = self.backoff.wait_s(failures)
+                self.observer.failed(TopicPartition("outbox", -1), error, wait_s)
+                await sleep_unless(stop, wait_s)
+        await self._patiently(self.outbox.release(self.settings.owner))
+
+    async def pass_once(self) -> int:
+        """One pass over all lanes; returns how many rows the log acknowledged."""
+        if self.clock() >= self._renew_at:
+            await self._renew()
+        now_s = self.clock()
+        lanes = [lane for tp, lane in self._lanes.items() if self._retry_at.get(tp, 0) <= now_s]
+        claimed = await self.outbox.claim(lanes, self.settings.max_pass_rows)
+        if not claimed:
+            await self._clean()
+            return 0
+        self.crash_points.passing("relay.after_claim")
+        results = await asyncio.gather(*(self._send(rows) for rows in claimed))
+        self.crash_points.passing("relay.after_append")
+        done = [one for one in results if one is not None]
+        if done:
+            await self.outbox.acknowledge(done)
+        self.crash_points.passing("relay.after_acknowledge")
+        return sum(len(rows.rows) for rows, one in zip(claimed, results, strict=True) if one is not None)
+
+    async def _renew(self) -> None:
+        held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
+        self._lanes = {lane.tp: lane for lane in held if await self._is_sound(lane)}
+        self._renew_at = self.clock() + self.settings.renew_s
+
+    async def _is_sound(self, lane: Lane) -> bool:
+        """Whether the lane may be sent: checked against the log's tail once for each epoch in which we hold it."""
+        mark = (lane.tp, lane.epoch, lane.source)
+        if mark in self._checked:
+            return True
+        try:
+            acknowledgement = await check_tail(self.outbox, self.log, self.codec, lane)
+        except Stop as stop:
+            await self.outbox.note_failure(lane, str(stop), self.settings.renew_s)
+            self.observer.refused(lane.tp, stop)
+            return False
+        if acknowledgement is not None:
+            await self.outbox.acknowledge([acknowledgement])
+        self._retry_at[lane.tp] = self.clock() + lane.retry_in_s
+        self._checked.add(mark)
+        return True
+
+    async def _send(self, claimed: ClaimedRows) -> Acknowledgement | None:
+        lane = claimed.lane
+        records = [
+            Record(row.key.encode(), stamp(row.payload, lane.source, row.sequence)) for row in claimed.rows
+        ]
+        started_s = self.clock()
+        try:
+            offset = await self.log.append(lane.tp, records)
+        except RecordRefused as refusal:
+            await self._bury(lane, claimed.rows[refusal.index], str(refusal))
+            return None
+        except (LogUnavailable, UnknownTopic) as error:
+            await self._note_failure(lane, error)
+            return None
+        self._retry_at.pop(lane.tp, None)
+        self._lanes[lane.tp] = replace(lane, failures=0)
+        self.observer.published(lane.tp, len(records), self.clock() - started_s)
+        return Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)
+
+    async def _note_failure(self, lane: Lane, error: Exception) -> None:
+        failures = lane.failures + 1
+        wait_s = self.backoff.wait_s(failures)
+        self._lanes[lane.tp] = replace(lane, failures=failures)
+        self._retry_at[lane.tp] = self.clock() + wait_s
+        self.observer.failed(lane.tp, error, wait_s)
+        await self.outbox.note_failure(lane, str(error), wait_s)
+
+    async def _bury(self, lane: Lane, row: ClaimedRow, reason: str) -> None:
+        """The lane keeps its sequence and says what is missing from it, so that it can go on without a hole."""
+        kind = self.codec.type_of_row(row.payload)
+        withheld = RecordWithheld(event_id=row.event_id[:64], event_type=kind[:64], reason=reason)
+        await self.outbox.bury(lane, row.sequence, reason, self.codec.draft(withheld, self.now()))
+        self.observer.buried(lane.tp, row, reason)
+
+    async def _clean(self) -> None:
+        if self.clock() < self._clean_at:
+            return
+        rows = await self.outbox.clean(self.settings.keep_sent_s)
+        self.observer.cleaned(rows)
+        self._clean_at = self.clock() + (0 if rows else self.settings.clean_every_s)
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        due_s = min([self._renew_at, *self._retry_at.values()], default=self._renew_at) - self.clock()
+        timeout_s = max(0.001, min(due_s, self.settings.poll_s))
+        await first_of(self.outbox.wait_for_news(timeout_s), stop.wait())
+
+    async def _patiently(self, call: Awaitable[None]) -> None:
+        """Once at start and end; where the storage is away, leases expire or are taken by themselves."""
+        try:
+            await call
+        except TransientError as error:
+            self.observer.failed(TopicPartition("outbox", -1), error, 0.0)

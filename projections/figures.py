@@ -1,0 +1,153 @@
+"""Figures: what the read model holds, answered by product, day or hour of any time zone.
+
+An answer has its keys first (`product_id`, then `day` or `hour`, then `currency`), then every metric of the
+catalogue, then what is derived from them, all integers of one generation; rows are sorted by their keys, hours by
+time. Projections are joined fully: a product that was only looked at has zero orders. Ratios are appended only
+where asked, as floats, null where there is nothing to divide by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import polars as pl
+
+from .catalogue import DERIVED, FIGURES, METRICS
+from .metric import Metric, Ratio, Unit
+from .periods import Period, QuestionError, Range, days, hours, whole, zone_named
+from .projection import Projection
+from .read_model import ReadModel
+
+GROUPINGS = ("product", "day", "hour")
+AMOUNTS = tuple(ratio for ratio in DERIVED if ratio.unit is not Unit.RATIO)
+"""Derived figures that add up like metrics, so they belong to every answer."""
+RATIOS = tuple(ratio for ratio in DERIVED if ratio.unit is Unit.RATIO)
+COLUMNS: tuple[Metric | Ratio, ...] = (*METRICS, *AMOUNTS)
+"""What every answer has beside its keys, in this order."""
+
+
+class UnknownGrouping(QuestionError):
+    """Figures aren't kept by that."""
+
+
+class UnknownMetric(QuestionError):
+    """No projection has that metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    by: tuple[str, ...] = ()
+    """Some of `GROUPINGS`: product, and day or hour; empty for one row per currency. Their order doesn't matter."""
+    tz: str = "UTC"
+    asked: Range = Range()
+    products: tuple[str, ...] | None = None
+    """None is all of them."""
+    ratios: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.by if name not in GROUPINGS]
+        if unknown:
+            raise UnknownGrouping(f"figures can't be grouped by {unknown[0][:32]!r}; use {', '.join(GROUPINGS)}")
+        if len(set(self.by)) != len(self.by) or {"day", "hour"} <= set(self.by):
+            raise UnknownGrouping("group by product, day or hour, each once, and by day or hour but not both")
+        zone_named(self.tz)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        period = [name for name in ("day", "hour") if name in self.by]
+        return (*(["product_id"] if "product" in self.by else []), *period, "currency")
+
+
+def grouping(text: str) -> tuple[str, ...]:
+    """`product,day` as `Question.by` wants it."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def metric_named(name: str) -> Metric | Ratio:
+    """Raises UnknownMetric."""
+    known = {metric.name: metric for metric in (*COLUMNS, *RATIOS)}
+    if name not in known:
+        raise UnknownMetric(f"no metric {name[:64]!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+async def figures(read_model: ReadModel, question: Question) -> pl.DataFrame:
+    """The answer, from the generation that serves now."""
+    generation = await read_model.serving()
+    while True:
+        answer = await _figures(read_model, generation, question)
+        serving = await read_model.serving()
+        if serving == generation:
+            return answer
+        generation = serving  # A rebuild was switched meanwhile, and the old rows may be gone.
+
+
+async def _figures(read_model: ReadModel, generation: int, question: Question) -> pl.DataFrame:
+    extent = await read_model.extent(generation)
+    periods = [] if extent is None else _periods(question, extent)
+    by_product = "product" in question.by
+    parts = [
+        await read_model.sums(
+            generation, projection.name, periods, by_product=by_product, products=question.products
+        )
+        if periods
+        else _nothing(projection, by_product)
+        for projection in FIGURES
+    ]
+    return _answer(question, periods, parts)
+
+
+def _periods(question: Question, extent: tuple[int, int]) -> list[Period]:
+    zone = zone_named(question.tz)
+    kind = days if "day" in question.by else hours if "hour" in question.by else whole
+    return kind(zone, extent, question.asked)
+
+
+def _nothing(projection: Projection, by_product: bool) -> pl.DataFrame:
+    keys = [*(["product_id"] if by_product else []), "period", "currency"]
+    return pl.DataFrame(schema=dict.fromkeys(keys, pl.String) | {m.name: pl.Int64 for m in projection.metrics})
+
+
+def _answer(question: Question, periods: Sequence[Period], parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    keys = [*(["product_id"] if "product" in question.by else []), "period", "currency"]
+    joined = reduce(lambda left, right: left.join(right, on=keys, how="full", coalesce=True), parts)
+    # A day that a clock change interrupts comes as two periods of one label.
+    merged = joined.group_by(keys).agg([pl.col(metric.name).sum().cast(pl.Int64) for metric in METRICS])
+    order = {label: index for index, label in enumerate(dict.fromkeys(one.label for one in periods))}
+    ranked = merged.with_columns(pl.col("period").replace_strict(order, return_dtype=pl.Int64).alias("rank"))
+    by = [("rank" if key == "period" else key) for key in keys]
+    return _finished(question, ranked.sort(by))
+
+
+def _finished(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
+    named = rows.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
+    if "day" in question.by:
+        named = named.with_columns(pl.col("period").str.to_date("%Y-%m-%d").alias("day"))
+    elif "hour" in question.by:
+        named = named.rename({"period": "hour"})
+    if question.ratios:
+        named = with_ratios(named)
+    return named.select([*question.keys, *(one.name for one in COLUMNS), *(r.name for r in RATIOS if question.ratios)])
+
+
+def with_ratios(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their ratios, from the sums of each row."""
+    finite = [pl.when(ratio.expression.is_finite()).then(ratio.expression).alias(ratio.name) for ratio in RATIOS]
+    return rows.with_columns(finite)
+
+
+def counted_per_product() -> frozenset[str]:
+    """Metrics that count an event once for each product in it, so that over several products they count it often.
+
+    An order of three products is one order of each. Which metrics do that follows from their projection: it adds
+    `first_of_product` (see event_store/facts.py).
+    """
+    return frozenset(
+        metric
+        for projection in FIGURES
+        for adds in projection.contributions.values()
+        for metric, expression in adds.items()
+        if "first_of_product" in expression.meta.root_names()
+    )
