@@ -27,7 +27,6 @@ class Level(StrEnum):
 class Waiting:
     """Events accepted and not yet counted, in one lane or one partition."""
 
-    place: str
     events: int
     since: datetime | None
     """When the oldest of them was accepted (in a lane) or came into the log (in a partition)."""

@@ -16,9 +16,9 @@ import polars as pl
 
 from .catalogue import DERIVED, FIGURES, METRICS
 from .metric import Metric, Ratio, Unit
-from .periods import Period, QuestionError, Range, days, hours, whole, zone_named
+from .periods import ALWAYS, QuestionError, Range, days, hours, whole, zone_named
 from .projection import Projection
-from .read_model import ReadModel
+from .read_model import Period, ReadModel
 
 GROUPINGS = ("product", "day", "hour")
 AMOUNTS = tuple(ratio for ratio in DERIVED if ratio.unit is not Unit.RATIO)
@@ -41,7 +41,7 @@ class Question:
     by: tuple[str, ...] = ()
     """Some of `GROUPINGS`: product, and day or hour; empty for one row per currency. Their order doesn't matter."""
     tz: str = "UTC"
-    asked: Range = Range()
+    asked: Range = ALWAYS
     products: tuple[str, ...] | None = None
     """None is all of them."""
     ratios: bool = False
@@ -89,9 +89,7 @@ async def _figures(read_model: ReadModel, generation: int, question: Question) -
     periods = [] if extent is None else _periods(question, extent)
     by_product = "product" in question.by
     parts = [
-        await read_model.sums(
-            generation, projection.name, periods, by_product=by_product, products=question.products
-        )
+        await read_model.sums(generation, projection.name, periods, by_product=by_product, products=question.products)
         if periods
         else _nothing(projection, by_product)
         for projection in FIGURES

@@ -70,6 +70,9 @@ class Range:
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
+ALWAYS = Range()
+
+
 @lru_cache(256)
 def zone_named(name: str) -> ZoneInfo:
     """The IANA zone of this name, e.g. `Europe/London`. Raises UnknownZone."""
@@ -106,7 +109,7 @@ def hours(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]
 
 def whole(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]:
     """The asked days as one period, or few, all with the label ``""``."""
-    if asked == Range():
+    if asked == ALWAYS:
         return [Period("", extent[0], extent[1] + BUCKET_S)]
     joined: list[Period] = []
     for day in days(zone, extent, asked):

@@ -1,0 +1,85 @@
+"""`countinghouse drain`: waits until everything accepted is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backoffice.pipeline import Pipeline, PipelineStatus
+
+POLL_S = 0.25
+"""The longest between two looks; a commit of the consumer is looked at as soon as it is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How it ended."""
+
+    status: PipelineStatus
+
+    @property
+    def complete(self) -> bool:
+        return self.status.is_drained
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.complete else 1
+
+
+async def drain(
+    pipeline: Pipeline,
+    timeout_s: float | None = None,
+    show: Callable[[PipelineStatus], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Drained:
+    """Returns as soon as all that was accepted before one look is counted, or after `timeout_s` with what is left.
+
+    Dead rows and dead letters don't hold it up; `remarks` names them.
+    """
+    deadline = None if timeout_s is None else clock() + timeout_s
+    while True:
+        status = await pipeline.status()
+        show(status)
+        left_s = POLL_S if deadline is None else deadline - clock()
+        if status.is_drained or left_s <= 0:
+            return Drained(status)
+        await pipeline.read_model.wait_for_news(min(POLL_S, left_s))
+
+
+def progress_line(status: PipelineStatus) -> str:
+    return (
+        f"{status.completeness.offset} counted, {status.waiting_rows} in the outbox, {status.lag_events} in the log "
+        "waiting to be counted"
+    )
+
+
+def remarks(drained: Drained) -> list[str]:
+    """What an operator must know: what is left, and what never will be counted as it is."""
+    status = drained.status
+    lines = [] if drained.complete else ["Not everything is counted:", *_left(status)]
+    lines += [
+        f"  lane {lane.topic}/{lane.partition}: {lane.dead} dead, which the log will never take"
+        for lane in status.lanes
+        if lane.dead
+    ]
+    dead_letters = sum(one.dead for one in status.partitions)
+    if dead_letters:
+        lines.append(f"  {dead_letters} dead letters are kept and not counted; see `countinghouse status`")
+    return lines
+
+
+def _left(status: PipelineStatus) -> list[str]:
+    lanes = [
+        f"  lane {one.topic}/{one.partition}: {one.ready} ready, {one.claimed} claimed, {one.failed} failed"
+        + (f" ({one.error})" if one.failed and one.error else "")
+        + ("" if one.owner else "; no relay holds it")
+        for one in status.lanes
+        if one.waiting
+    ]
+    partitions = [
+        f"  partition {one.topic}/{one.partition}: position {one.position} of {one.log_end}, {one.lag_events} to count"
+        for one in status.partitions
+        if one.lag_events
+    ]
+    return [*lanes, *partitions]

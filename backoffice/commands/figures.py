@@ -1,0 +1,65 @@
+"""`countinghouse figures`: the figures as a table for eyes, or exactly, as CSV, JSON or Parquet.
+
+Nothing is formatted or escaped beyond what the format itself asks for: money is minor units, and a product id that
+begins with `=` stays as it is. (The dashboard's downloads, which people open in spreadsheets, are another matter.)
+"""
+
+from __future__ import annotations
+
+import io
+from enum import StrEnum
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from projections.figures import Question, figures, grouping
+from projections.periods import Range, day_named
+from projections.read_model import ReadModel
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def question_from_options(
+    by: str,
+    tz: str,
+    first: str | None = None,
+    last: str | None = None,
+    products: list[str] | None = None,
+    *,
+    ratios: bool = False,
+) -> Question:
+    """The question that the options ask; `first` and `last` are days, both included. Raises QuestionError."""
+    asked = Range(day_named(first) if first else None, day_named(last) if last else None)
+    return Question(grouping(by), tz, asked, tuple(products) if products else None, ratios)
+
+
+async def figures_as(read_model: ReadModel, question: Question, form: Format, width: int | None = None) -> bytes:
+    """The answer in that form; `width` is how many characters a line of a table may have."""
+    answer = await figures(read_model, question)
+    if form is Format.CSV:
+        return answer.write_csv().encode()
+    if form is Format.JSON:
+        return answer.write_json().encode() + b"\n"
+    if form is Format.PARQUET:
+        buffer = io.BytesIO()
+        answer.write_parquet(buffer)
+        return buffer.getvalue()
+    return _table(answer, width).encode()
+
+
+def _table(answer: pl.DataFrame, width: int | None) -> str:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, kind in answer.schema.items():
+        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in answer.iter_rows():
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+    console = Console(file=io.StringIO(), width=width or 10_000)
+    console.print(table if answer.height else "No figures in this range.")
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"  # type: ignore[attr-defined]

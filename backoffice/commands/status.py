@@ -1,0 +1,127 @@
+"""`countinghouse status`: where every event is, for people and, with --json, for programs (docs/status.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from backoffice.pipeline import CompletenessStamp, PipelineStatus
+
+
+class NothingStartedError(Exception):
+    """The shop's files aren't there yet. The message names them and the command that makes them."""
+
+
+def require_files(files: Mapping[str, Path]) -> None:
+    """Raises NothingStartedError unless each file (what it is → where) exists; looking must not make them."""
+    absent = [f"{what} ({path})" for what, path in files.items() if not path.is_file()]
+    if absent:
+        raise NothingStartedError(
+            f"Nothing has been started here: there is no {', no '.join(absent)}. "
+            "Start the shop with `countinghouse up`, or `countinghouse demo` for one with data; "
+            "`--data` names another folder."
+        )
+
+
+def status_json(status: PipelineStatus) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n"
+
+
+def print_status(console: Console, status: PipelineStatus) -> None:
+    console.print(Text(sentence(status.completeness), style=_STYLES[status.completeness.level]))
+    console.print(Group(*_parts(status)))
+
+
+def sentence(stamp: CompletenessStamp) -> str:
+    """`Complete up to 2011-03-27T10:00:00Z, offset 812; 3 events on their way; 1 parked.`"""
+    parts = [f"Complete up to {stamp.complete_up_to.isoformat(timespec='seconds')}, offset {stamp.offset}"]
+    parts.append(f"{stamp.on_their_way} events on their way")
+    if stamp.parked:
+        parts.append(f"{stamp.parked} parked")
+    if stamp.missing:
+        parts.append(f"{stamp.missing} missing from the log")
+    return "; ".join(parts) + "."
+
+
+_STYLES = {"ok": "green", "late": "yellow", "broken": "bold red"}
+
+
+def _parts(status: PipelineStatus) -> list[RenderableType]:
+    parts: list[RenderableType] = ["", _lanes(status), "", _partitions(status)]
+    parts += [Text(f"  {line}", style="yellow") for line in _remarks(status)]
+    if status.dead_letters:
+        parts += ["", _dead_letters(status)]
+    return [*parts, "", _generations(status)]
+
+
+def _lanes(status: PipelineStatus) -> Table:
+    table = _table("Outbox", ["lane"], ["ready", "claimed", "failed", "dead", "sent", "oldest waiting"], ["relay"])
+    for one in status.lanes:
+        counts = (one.ready, one.claimed, one.failed, one.dead, one.sent)
+        waits = _seconds(one.oldest_waiting_s) if one.waiting else ""
+        table.add_row(f"{one.topic}/{one.partition}", *map(str, counts), waits, Text(one.owner or "nobody"))
+    return table
+
+
+def _partitions(status: PipelineStatus) -> Table:
+    numbers = ["log end", "position", "lag", "lag time", "duplicates", "dead letters", "holes"]
+    table = _table("Log and figures", ["partition"], numbers, [])
+    for one in status.partitions:
+        counts = (one.log_end, one.position, one.lag_events)
+        rest = (one.duplicates, one.dead, len(one.holes))
+        table.add_row(f"{one.topic}/{one.partition}", *map(str, counts), _seconds(one.lag_s), *map(str, rest))
+    return table
+
+
+def _remarks(status: PipelineStatus) -> list[str]:
+    """What a row of the tables has no room for."""
+    remarks = [
+        f"lane {one.topic}/{one.partition} failed {one.failures} times: {one.error}"
+        for one in status.lanes
+        if one.failed and one.error
+    ]
+    for one in status.partitions:
+        place = f"{one.topic}/{one.partition}"
+        if one.log_changed:
+            remarks.append(f"{place}: the log has {one.log_begin} to {one.log_end}, the position is {one.position}")
+        remarks += [
+            f"{place}: the log has not shown {hole.first_sequence} to {hole.last_sequence} of {hole.source}"
+            for hole in one.holes
+        ]
+    return remarks
+
+
+def _dead_letters(status: PipelineStatus) -> Table:
+    table = _table("Dead letters", ["reason"], ["events"], ["newest"])
+    for one in status.dead_letters:
+        table.add_row(Text(one.reason), str(one.events), Text(one.newest_detail))
+    return table
+
+
+def _generations(status: PipelineStatus) -> Table:
+    table = _table("Generations", ["number", "state", "made", "served"], [], ["note"])
+    for one in status.generations:
+        served = one.served_at.isoformat(timespec="seconds") if one.served_at else ""
+        made = one.created_at.isoformat(timespec="seconds")
+        table.add_row(str(one.number), one.state, made, served, Text(one.note))
+    return table
+
+
+def _table(title: str, left: list[str], numbers: list[str], right: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim", pad_edge=False)
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in right:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f} s"
