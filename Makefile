@@ -1,0 +1,53 @@
+# make run    the living shop: prints the dashboard's address, Ctrl-C stops everything
+# make test   everything that must hold
+# Both need Python >= 3.11 and the package registry, and install into .venv. `make PYTHON=python3.13 run` chooses one.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
+
+.PHONY: run test check docs lock clean
+
+run: $(VENV)/installed
+	@$(BIN)/countinghouse demo
+
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/installed
+	$(BIN)/python -m backoffice config --page > docs/settings.md
+
+# Writes both lock files anew from pyproject.toml, for every platform and Python that it allows.
+lock: $(VENV)/created
+	$(INSTALL) uv
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --group test --constraints requirements.lock --output-file requirements-test.lock
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The test lock holds everything the run lock does, in the same versions, so either may come first.
+$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/created
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-test: requirements-test.lock pyproject.toml | $(VENV)/created
+	$(INSTALL) --require-hashes -r requirements-test.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/installed

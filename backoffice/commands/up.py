@@ -1,0 +1,99 @@
+"""`countinghouse up`: every process of the shop on this machine, from one command."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import httpx
+
+from backoffice.occupancy import Occupancy
+from backoffice.serve import AddressTakenError, listen, run_until_stopped
+from backoffice.settings import Settings, variable
+from backoffice.supervisor import Child, Supervisor
+
+ADDRESS_WAIT_S = 5.0
+"""How long `up` waits for an address that the processes of an `up` that was killed may still be leaving."""
+
+Say = Callable[[str], None]
+
+
+def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
+    """Runs until SIGTERM or SIGINT; True when every process ended by itself.
+
+    Raises OccupiedError and AddressTakenError before anything is started.
+    """
+    occupancy = Occupancy(settings.data_dir)
+    try:
+        for role in ("api", "dashboard"):
+            _await_free(getattr(settings, f"{role}_host"), getattr(settings, f"{role}_port"), role)
+        outcome: list[bool] = []
+
+        async def work(stop: asyncio.Event) -> None:
+            telling = asyncio.create_task(_tell_addresses(settings, say))
+            supervisor = Supervisor([*children(settings), *extra], grace_s=settings.stop_grace_s)
+            outcome.append(await supervisor.run(stop))
+            telling.cancel()
+
+        run_until_stopped(work, grace_s=settings.stop_grace_s)
+        return all(outcome)
+    finally:
+        occupancy.end()
+
+
+def children(settings: Settings) -> list[Child]:
+    """The processes of a shop. Their names outlive a restart, so a relay or consumer has its leases back at once."""
+    place = f"{socket.gethostname()[:60]}-{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:8]}"
+    return [
+        child(settings, "api"),
+        child(settings, "relay", relay_name=f"relay-{place}"),
+        child(settings, "consumer", consumer_name=f"consumer-{place}"),
+        child(settings, "archiver"),
+        child(settings, "dashboard"),
+    ]
+
+
+def child(settings: Settings, command: str, **overrides: str) -> Child:
+    """One command of ours as a process; a name that the operator chose stands."""
+    chosen = {name: value for name, value in overrides.items() if name not in settings.model_fields_set}
+    return Child(
+        command,
+        (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir)),
+        {variable(name): value for name, value in chosen.items()},
+    )
+
+
+def _await_free(host: str, port: int, role: str) -> None:
+    deadline = time.monotonic() + ADDRESS_WAIT_S
+    while True:
+        try:
+            listen(host, port).close()
+        except AddressTakenError as error:
+            if time.monotonic() > deadline:
+                raise AddressTakenError(f"{error} Choose another with {variable(f'{role}_port')}.") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+async def _tell_addresses(settings: Settings, say: Say) -> None:
+    for title, url in (("Commerce API", settings.api_url), ("Dashboard", settings.dashboard_url)):
+        await _answers(url)
+        say(f"{title:<13}{url}")
+    say(f"{'Data':<13}{settings.data_dir}")
+    say("Ctrl-C stops everything.")
+
+
+async def _answers(url: str) -> None:
+    async with httpx.AsyncClient(timeout=2) as client:
+        while True:
+            try:
+                if (await client.get(f"{url}/livez")).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.1)

@@ -1,0 +1,230 @@
+"""Settings: every one from the environment, documented, and shown by `countinghouse config`.
+
+A variable with our prefix that names no setting is refused: a misspelt data folder would otherwise mean an empty
+shop. Reading settings touches no file and no folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from event_store.record import MAX_BATCH_RECORDS
+
+PREFIX = "COUNTINGHOUSE_"
+DATA_DIR = "COUNTINGHOUSE_DATA_DIR"
+SUPERVISED = "COUNTINGHOUSE_SUPERVISED"
+"""Set by `up` for its processes: standard input is a pipe, and its end means that `up` is gone."""
+
+NOT_SETTINGS = frozenset({SUPERVISED, "COUNTINGHOUSE_CRASH_AT"})
+
+_CREDENTIALS = re.compile(r"(?P<head>://[^/\s:@]*):[^\s\x22\x27<>]*@")
+_QUERY_SECRET = re.compile(r"(?P<head>[?&][\w-]*(?:password|secret|token)[\w-]*=)[^&\s]+", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """The environment doesn't give usable settings. Each of `problems` is one line that names its variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _default(text: str) -> dict[str, Any]:
+    """How a default that depends on the machine or on another setting is written in the documentation."""
+    return {"default_text": text}
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=lambda: default_data_dir(os.environ, sys.platform),
+        description="The folder where the files live. Made when missing. `--data` overrides it.",
+        json_schema_extra=_default("`~/.local/share/countinghouse`, or what the system has in its place"),
+    )
+    commerce_db_url: str = Field(
+        default_factory=lambda known: f"sqlite+aiosqlite:///{known['data_dir'] / 'commerce.db'}",
+        repr=False,
+        description="The commerce database: orders, products, likes and the outbox.",
+        json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/commerce.db`"),
+    )
+    backoffice_db_url: str = Field(
+        default_factory=lambda known: f"sqlite+aiosqlite:///{known['data_dir'] / 'backoffice.db'}",
+        repr=False,
+        description="The back-office database: figures, positions, handled ranges and dead letters.",
+        json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/backoffice.db`"),
+    )
+    log_url: str = Field(
+        default_factory=lambda known: f"sqlite:///{known['data_dir'] / 'log.db'}",
+        repr=False,
+        description="The log that carries the events from the commerce database to the back office.",
+        json_schema_extra=_default("`sqlite:///`*data_dir*`/log.db`"),
+    )
+    archive_url: str = Field(
+        default_factory=lambda known: str(known["data_dir"] / "archive"),
+        repr=False,
+        description="The folder where the archiver keeps the log as Parquet files, for rebuilds.",
+        json_schema_extra=_default("*data_dir*`/archive`"),
+    )
+
+    api_host: str = Field("127.0.0.1", min_length=1, description="The address the commerce API listens on.")
+    api_port: int = Field(8000, ge=1, le=65535, description="The port of the commerce API.")
+    dashboard_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="The address the dashboard listens on. It has no sign-in, so another one than this machine's own "
+        "is refused unless `COUNTINGHOUSE_INSECURE_LISTEN` is set.",
+    )
+    dashboard_port: int = Field(8100, ge=1, le=65535, description="The port of the dashboard.")
+    insecure_listen: bool = Field(
+        False,
+        description="Lets the dashboard listen on an address that other machines may reach. Whoever reaches it sees "
+        "every figure.",
+    )
+
+    relay_name: str = Field(
+        default_factory=lambda: process_name("relay"),
+        min_length=1,
+        max_length=100,
+        description="The name under which the relay holds its leases. Unique among running relays; one that starts "
+        "again under its old name has its lanes back at once.",
+        json_schema_extra=_default("`relay-`*host*`-`*process id*; `up` gives a lasting one"),
+    )
+    consumer_name: str = Field(
+        default_factory=lambda: process_name("consumer"),
+        min_length=1,
+        max_length=100,
+        description="The name under which the consumer holds its leases. As for the relay.",
+        json_schema_extra=_default("`consumer-`*host*`-`*process id*; `up` gives a lasting one"),
+    )
+    lease_ttl_s: float = Field(
+        15.0, gt=0, le=3600, description="Seconds after which a lease that nobody renewed is another's to take."
+    )
+    lease_renew_s: float = Field(
+        5.0, gt=0, le=3600, description="Seconds between renewals of a lease; less than half of its time to live."
+    )
+    batch_records: int = Field(
+        MAX_BATCH_RECORDS,
+        ge=1,
+        le=MAX_BATCH_RECORDS,
+        description="The most records the consumer counts in one transaction.",
+    )
+    partitions_in_flight: int = Field(
+        3, ge=1, le=64, description="Partitions of which one consumer has a batch in work at the same time."
+    )
+    dead_letter_limit: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Dead letters among the last 10,000 records of a partition that stop it: so many are a fault of "
+        "ours, not of the records.",
+    )
+    outbox_keep_days: float = Field(
+        7.0, gt=0, le=3650, description="Days for which rows that were sent stay in the outbox."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe log lines that are written."
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How log lines are written to standard error: for eyes or for machines."
+    )
+    stop_grace_s: float = Field(
+        25.0, gt=0, le=600, description="Seconds a process has to finish its work before it is killed, when stopping."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """So that processes started elsewhere, and the URLs made from it, mean the same folder."""
+        return value.expanduser().absolute()
+
+    @field_validator("lease_renew_s")
+    @classmethod
+    def _renewed_in_time(cls, value: float, info: Any) -> float:
+        ttl_s = info.data.get("lease_ttl_s")
+        if ttl_s is not None and value * 2 > ttl_s:
+            raise ValueError(f"must be at most half of COUNTINGHOUSE_LEASE_TTL_S, which is {ttl_s:g}")
+        return value
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{_reachable(self.api_host)}:{self.api_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{_reachable(self.dashboard_host)}:{self.dashboard_port}"
+
+
+def read_settings(data_dir: Path | None = None) -> Settings:
+    """The settings of this process; `data_dir` is what `--data` said. Raises SettingsError."""
+    problems = unknown_variables(os.environ)
+    try:
+        settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
+        raise SettingsError([*problems, *(_problem(item) for item in wrong)]) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One line for each variable with our prefix that is no setting."""
+    known = {variable(name) for name in Settings.model_fields}
+    lines = []
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "`countinghouse config` lists them all."
+            lines.append(f"{name} is no setting; {hint}")
+    return lines
+
+
+def default_data_dir(environment: Mapping[str, str], platform: str) -> Path:
+    """One folder per user, where the system wants data of programs to live."""
+    home = Path.home()
+    if platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "countinghouse"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "countinghouse"
+    return Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share") / "countinghouse"
+
+
+def process_name(role: str) -> str:
+    """Different for every process, so that two started by hand never act under one name."""
+    return f"{role}-{socket.gethostname()[:60]}-{os.getpid()}"
+
+
+def redacted(text: str) -> str:
+    """`text` with the passwords of URLs in it replaced by `***`."""
+    return _QUERY_SECRET.sub(r"\g<head>***", _CREDENTIALS.sub(r"\g<head>:***@", text))
+
+
+def _problem(item: ErrorDetails) -> str:
+    name = variable(str(item["loc"][0]))
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[0].lower()}{message[1:]}, not {redacted(str(item['input']))!r}"
+
+
+def _reachable(host: str) -> str:
+    """The host by which this machine reaches a server that listens on `host`."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not listened on
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
