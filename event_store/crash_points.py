@@ -28,7 +28,7 @@ CRASH_POINTS = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CrashPoints:
     name: str | None = None
     remaining: int = 0

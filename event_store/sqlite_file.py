@@ -32,6 +32,10 @@ BUSY_TIMEOUT_S = 10.0
 MAX_GROUP = 512
 """The most functions that share one COMMIT: bounds how long the first of them waits."""
 
+BUSY_PAUSE_S = 0.002
+IDLE_PAUSE_S = 0.02
+"""Between two looks for another process's commit: soon after the last one, and after a quiet time."""
+
 _TRANSIENT = ("locked", "busy", "disk i/o", "full", "unable to open", "out of memory")
 
 
@@ -55,6 +59,7 @@ class SqliteFile:
         self._opened: list[sqlite3.Connection] = []
         self._watch: sqlite3.Connection | None = None
         self._seen_version = -1
+        self._pause_s = BUSY_PAUSE_S
 
     async def write(self, work: Work[T], *, grouped: bool = False) -> T:
         """Runs `work` in a transaction and returns its result after COMMIT.
@@ -73,19 +78,19 @@ class SqliteFile:
         """Runs `work` on a reading connection, in one snapshot."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-    async def wait_for_news(self, timeout_s: float, *, quick_s: float = 0.002, idle_s: float = 0.02) -> bool:
+    async def wait_for_news(self, timeout_s: float) -> bool:
         """True soon after any connection of any process committed since the last call.
 
-        Looks at `PRAGMA data_version`, a few microseconds, at intervals that grow from `quick_s` to `idle_s`.
+        Looks at `PRAGMA data_version`, a few microseconds, at intervals that grow while nothing happens.
         """
         deadline = time.monotonic() + timeout_s
-        pause = quick_s
         while not self._has_news():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 1.1, idle_s)
+            await asyncio.sleep(min(self._pause_s, left))
+            self._pause_s = min(self._pause_s * 1.1, IDLE_PAUSE_S)
+        self._pause_s = BUSY_PAUSE_S
         return True
 
     async def close(self) -> None:

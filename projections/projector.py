@@ -61,6 +61,11 @@ class Projector:
             known = self._positions[tp] = await self.read_model.position(self.generation, tp)
         return known
 
+    def counted(self, tp: TopicPartition) -> int:
+        """The next offset as far as memory knows, 0 where it knows nothing."""
+        known = self._positions.get(tp)
+        return 0 if known is None else known.next_offset
+
     def forget(self, tp: TopicPartition) -> None:
         """The table decides again: after an unknown outcome, a conflict, or a change of ownership."""
         self._positions.pop(tp, None)

@@ -1,0 +1,237 @@
+"""The archive: stretches of the log as Parquet, decoded once and kept with the raw records.
+
+A segment is a folder `topic/partition/first-next` with `records.parquet` (every record, raw and with its identity)
+and one `<Event>.parquet` of facts per event type. It is written beside and renamed, so a segment is whole or absent.
+It may be deleted at any time: what it holds is in the log, and is decoded from there where no segment stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from .codec import Codec
+from .dead_letters import DeadLetter
+from .decoded_batch import DecodedBatch, Identity, LaneRun
+from .facts import FACTS, Facts
+from .record import RecordBatch, TopicPartition
+
+DECODING_RULES = 1
+"""Raise it when the same bytes would decode to other facts: older segments are then read over."""
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """`segment.json`: what must be known before any Parquet is read."""
+
+    decoding: str
+    last_fingerprint: int
+    last_appended_at_us: int
+    source: str | None
+    first_sequence: int | None
+    """Set where all records are of one source and unbroken, which makes reading their identities needless."""
+    events: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    tp: TopicPartition
+    first_offset: int
+    next_offset: int
+    path: Path
+
+
+class Archive:
+    """The segments in a folder, for one codec. Its methods block: call them in a thread."""
+
+    def __init__(self, folder: Path, codec: Codec) -> None:
+        self._folder = folder
+        self._decoding = _decoding_of(codec)
+
+    def segments(self, tp: TopicPartition) -> list[Segment]:
+        """The partition's segments, neighbours from offset zero on, in order; whatever doesn't join on is left out."""
+        found: list[Segment] = []
+        for path in sorted(self._place(tp).glob("[0-9]*-[0-9]*")):
+            (first, _, following) = path.name.partition("-")
+            expected = found[-1].next_offset if found else 0
+            if int(first) == expected:
+                found.append(Segment(tp, expected, int(following), path))
+        return found
+
+    def write(self, records: RecordBatch, decoded: DecodedBatch) -> Segment:
+        """Seals a segment of these records. One that is already there is kept."""
+        name = f"{decoded.first_offset:016d}-{decoded.next_offset:016d}"
+        path = self._place(decoded.tp) / name
+        segment = Segment(decoded.tp, decoded.first_offset, decoded.next_offset, path)
+        if not path.exists():
+            beside = self._place(decoded.tp) / f".{name}.{os.getpid()}"
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            _write_segment(beside, records, decoded, self._decoding)
+            beside.rename(path)
+            _sync(path.parent)
+        return segment
+
+    def read(self, segment: Segment) -> DecodedBatch | None:
+        """The segment's events, None where it was decoded by other rules or is damaged."""
+        try:
+            described = msgspec.json.decode((segment.path / "segment.json").read_bytes(), type=_Description)
+            if described.decoding != self._decoding:
+                return None
+            return _read_segment(segment, described)
+        except (OSError, msgspec.MsgspecError, pl.exceptions.PolarsError):
+            return None
+
+    def find(self, segment: Segment, event: str, product_id: str, start: int, end: int) -> pl.DataFrame:
+        """The facts of a product in buckets [start, end), found by the file's statistics; empty where there are none."""
+        path = segment.path / f"{event}.parquet"
+        if not path.exists():
+            return pl.DataFrame()
+        of_product = pl.col("product_id") == product_id
+        return pl.scan_parquet(path).filter(of_product & pl.col("bucket").is_between(start, end - 1)).collect()
+
+    def _place(self, tp: TopicPartition) -> Path:
+        return self._folder / tp.topic / f"{tp.partition:04d}"
+
+
+def _decoding_of(codec: Codec) -> str:
+    """Names the rules by which a segment was decoded: event types, upcasters, the columns of facts."""
+    types = [kind.type for kind in codec.event_types] + [step.old.type for step in codec.upcasters]
+    columns = {payload.__name__: [f"{name} {kind}" for name, kind in facts.items()] for payload, facts in FACTS.items()}
+    text = msgspec.json.encode([DECODING_RULES, types, columns])
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _write_segment(path: Path, records: RecordBatch, decoded: DecodedBatch, decoding: str) -> None:
+    _identity_frame(records, decoded).write_parquet(path / "records.parquet", compression="zstd", compression_level=3)
+    for event, facts in decoded.facts.items():
+        facts.sort("product_id", "bucket").write_parquet(path / f"{event}.parquet", row_group_size=20_000)
+    (source, first) = _only_lane(decoded)
+    described = _Description(
+        decoding, decoded.last_fingerprint, decoded.last_appended_at_us, source, first, sorted(decoded.facts)
+    )
+    (path / "segment.json").write_bytes(msgspec.json.encode(described))
+    for file in path.iterdir():
+        _sync(file)
+    _sync(path)
+
+
+def _only_lane(decoded: DecodedBatch) -> tuple[str | None, int | None]:
+    if len(decoded.lanes) == 1 and not decoded.foreign and not decoded.dead:
+        run = decoded.lanes[0]
+        if len(run.sequences) == len(decoded) and isinstance(run.sequences, range):
+            return run.source, run.sequences[0]
+    return None, None
+
+
+def _identity_frame(records: RecordBatch, decoded: DecodedBatch) -> pl.DataFrame:
+    """Every record with its identity, its raw bytes and, of a dead one, the reason."""
+    places: dict[int, tuple[str, int | None, str | None]] = {}
+    for run in decoded.lanes:
+        places |= {o: (run.source, s, None) for o, s in zip(run.offsets, run.sequences, strict=True)}
+    places |= {one.offset: (one.source, None, one.event_id) for one in decoded.foreign}
+    reasons = {letter.offset: (letter.reason, letter.detail) for letter in decoded.dead}
+    offsets = range(records.first_offset, records.next_offset)
+    heads = [_named(value) for value in records.values]
+    nowhere = (None, None, None)
+    return pl.DataFrame(
+        {
+            "offset": list(offsets),
+            "appended_at_us": list(records.appended_at_us),
+            "source": [places.get(offset, nowhere)[0] for offset in offsets],
+            "sequence": [places.get(offset, nowhere)[1] for offset in offsets],
+            "event_id": [head.id for head in heads],
+            "time": [head.time for head in heads],
+            "type": [head.type for head in heads],
+            "reason": [reasons.get(offset, nowhere)[0] for offset in offsets],
+            "detail": [reasons.get(offset, nowhere)[1] for offset in offsets],
+            "key": list(records.keys),
+            "value": list(records.values),
+        },
+        schema=_RECORDS,
+    )
+
+
+_RECORDS = {
+    "offset": pl.Int64,
+    "appended_at_us": pl.Int64,
+    "source": pl.String,
+    "sequence": pl.Int64,
+    "event_id": pl.String,
+    "time": pl.String,
+    "type": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+    "key": pl.Binary,
+    "value": pl.Binary,
+}
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str | None = None
+    time: str | None = None
+    type: str | None = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def _named(value: bytes | None) -> _Named:
+    try:
+        return _NAMED.decode(value or b"")
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _Named()
+
+
+def _read_segment(segment: Segment, described: _Description) -> DecodedBatch:
+    facts: Facts = {event: pl.read_parquet(segment.path / f"{event}.parquet") for event in described.events}
+    (lanes, foreign, dead) = _identities(segment, described)
+    return DecodedBatch(
+        segment.tp,
+        segment.first_offset,
+        segment.next_offset,
+        described.last_fingerprint,
+        lanes,
+        foreign,
+        facts,
+        dead,
+        described.last_appended_at_us,
+    )
+
+
+def _identities(
+    segment: Segment, described: _Description
+) -> tuple[Sequence[LaneRun], Sequence[Identity], Sequence[DeadLetter]]:
+    offsets = range(segment.first_offset, segment.next_offset)
+    if described.source is not None and described.first_sequence is not None:
+        first = described.first_sequence
+        return [LaneRun(described.source, offsets, range(first, first + len(offsets)))], [], []
+    records = pl.scan_parquet(segment.path / "records.parquet")
+    placed = records.filter(pl.col("sequence").is_not_null()).select("source", "offset", "sequence").collect()
+    lanes = [
+        LaneRun(str(source), rows["offset"].to_list(), rows["sequence"].to_list())
+        for (source,), rows in placed.group_by(["source"], maintain_order=True)
+    ]
+    foreign = records.filter(pl.col("sequence").is_null() & pl.col("source").is_not_null())
+    named = foreign.select("offset", "source", "sequence", "event_id").collect()
+    dead = records.filter(pl.col("reason").is_not_null())
+    letters = dead.select("offset", "value", "reason", "detail", "appended_at_us").collect()
+    return (
+        lanes,
+        [Identity(*row) for row in named.rows()],
+        [DeadLetter(segment.tp, *row) for row in letters.rows()],
+    )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,137 @@
+"""Everything a partition ever held, from offset zero on: the archive's segments, and the log beyond them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from .archive import Archive, Segment
+from .codec import Codec
+from .decoded_batch import DecodedBatch, decode_batch
+from .errors import HistoryLost, LogChanged
+from .log import Log
+from .record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
+
+MAX_SEGMENT_RECORDS = 200_000
+"""What one segment holds at the most, and so what a rebuild holds in memory of each partition it reads."""
+LOG_CHUNK_RECORDS = 30_000
+"""How many records are decoded together where the log itself is read."""
+
+
+class RecordIdentity(msgspec.Struct, frozen=True):
+    """The identity of a record that decodes."""
+
+    event_id: str = msgspec.field(name="id")
+    source: str
+    time: str
+    sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    log: Log
+    archive: Archive
+    codec: Codec
+
+    async def check(self, tp: TopicPartition) -> None:
+        """Raises HistoryLost where offset zero is neither in the archive nor in the log."""
+        bounds = (await self.log.bounds([tp]))[tp]
+        archived = await asyncio.to_thread(self.archive.segments, tp)
+        reach = archived[-1].next_offset if archived else 0
+        if bounds.begin > reach:
+            raise HistoryLost(
+                f"{tp}: offsets {reach} to {bounds.begin - 1} are neither in the archive nor in the log. "
+                "Put back the archive or the log that has them; figures can't be rebuilt without."
+            )
+
+    async def read(self, tp: TopicPartition, start: int, end: int) -> AsyncIterator[DecodedBatch]:
+        """Decoded batches that cover exactly [start, end), in order."""
+        for segment in await asyncio.to_thread(self.archive.segments, tp):
+            if segment.first_offset == start and segment.next_offset <= end:
+                batch = await self._from_archive(segment)
+                if batch is None:
+                    break
+                yield batch
+                start = segment.next_offset
+        async for batch in self._from_log(tp, start, end):
+            yield batch
+
+    async def _from_archive(self, segment: Segment) -> DecodedBatch | None:
+        batch = await asyncio.to_thread(self.archive.read, segment)
+        if batch is not None:
+            await self._confirm(segment, batch.last_fingerprint)
+        return batch
+
+    async def _confirm(self, segment: Segment, expected: int) -> None:
+        """The segment's last record must be the log's, where the log still has it."""
+        last = segment.next_offset - 1
+        bounds = (await self.log.bounds([segment.tp]))[segment.tp]
+        if last < bounds.begin:
+            return
+        found = await self.log.read(segment.tp, last, 1) if last < bounds.end else None
+        if found is None or not len(found) or fingerprint(found.values[0]) != expected:
+            raise LogChanged(
+                f"{segment.tp}: the archive's segment {segment.path.name} ends in another record than the log has at "
+                f"offset {last}. One of them was replaced: put the right log back, or move that segment away."
+            )
+
+    async def _from_log(self, tp: TopicPartition, start: int, end: int) -> AsyncIterator[DecodedBatch]:
+        while start < end:
+            records = await self.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
+            if not len(records):
+                raise HistoryLost(f"{tp}: the log ends at offset {start}, {end} was expected")
+            yield decode_batch(self.codec, records)
+            start = records.next_offset
+
+    async def identities(self, tp: TopicPartition, offsets: Sequence[int]) -> Mapping[int, RecordIdentity]:
+        """Who the records at these offsets are; read from the log, neighbours together."""
+        found: dict[int, RecordIdentity] = {}
+        for wanted in _stretches(sorted(set(offsets))):
+            records = await self.read_log(tp, wanted[0], wanted[-1] + 1)
+            found |= {offset: _identity(records.values[offset - wanted[0]]) for offset in wanted}
+        return found
+
+    async def read_log(self, tp: TopicPartition, start: int, end: int) -> RecordBatch:
+        """Records [start, end) as one batch, fewer at the end of the log."""
+        parts: list[RecordBatch] = []
+        at = start
+        while at < end:
+            part = await self.log.read(tp, at, min(MAX_BATCH_RECORDS, end - at))
+            if not len(part):
+                break
+            parts.append(part)
+            at = part.next_offset
+        return _joined(tp, start, parts)
+
+
+def _joined(tp: TopicPartition, start: int, parts: list[RecordBatch]) -> RecordBatch:
+    if len(parts) == 1:
+        return parts[0]
+    return RecordBatch(
+        tp,
+        start,
+        [value for part in parts for value in part.values],
+        [key for part in parts for key in part.keys],
+        [time_us for part in parts for time_us in part.appended_at_us],
+    )
+
+
+_IDENTITY = msgspec.json.Decoder(RecordIdentity)
+
+
+def _identity(value: bytes | None) -> RecordIdentity:
+    return _IDENTITY.decode(value or b"")
+
+
+def _stretches(offsets: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The offsets in groups to read at once: a gap below 50 costs less than another read."""
+    start = 0
+    while start < len(offsets):
+        end = start + 1
+        while end < len(offsets) and offsets[end] - offsets[end - 1] < 50 and offsets[end] - offsets[start] < 20_000:
+            end += 1
+        yield offsets[start:end]
+        start = end

@@ -1,0 +1,218 @@
+"""A read model in memory, for tests and for embedding.
+
+Figures are one frame per generation and projection, merged by the projection's own merges. It belongs to one event
+loop: each call gives way to other tasks before and after it acts, and acts without a pause, so that a batch is all or
+nothing and an answer is of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from event_store.dead_letters import DeadLetter
+from event_store.errors import GenerationChanged
+from event_store.inbox import Position
+from event_store.memory_inbox import MemoryInbox
+from event_store.memory_news import News
+from event_store.record import TopicPartition
+
+from .catalogue import PROJECTIONS
+from .projection import Projection
+from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
+
+_TYPES: dict[Any, Any] = {int: pl.Int64, str: pl.String}
+
+
+@dataclass(slots=True)
+class _Cell:
+    """One generation and all that is its own."""
+
+    generation: Generation
+    inbox: MemoryInbox = field(default_factory=MemoryInbox)
+    rows: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+
+class MemoryReadModel:
+    """`clock` gives microseconds since 1970 UTC."""
+
+    def __init__(self, clock: Callable[[], int], *, projections: Sequence[Projection] = PROJECTIONS) -> None:
+        self._clock = clock
+        self._projections = {projection.name: projection for projection in projections}
+        self._news = News()
+        self._serving = 1
+        first = Generation(1, State.SERVING, clock(), clock(), "the first generation")
+        self._cells: dict[int, _Cell] = {1: _Cell(first)}
+
+    async def serving(self) -> int:
+        await asyncio.sleep(0)
+        return self._serving
+
+    async def generations(self) -> Sequence[Generation]:
+        await asyncio.sleep(0)
+        return [cell.generation for cell in self._cells.values()]
+
+    async def position(self, generation: int, tp: TopicPartition) -> Position:
+        await asyncio.sleep(0)
+        return self._inbox(generation).position(tp)
+
+    async def known_ids(self, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        await asyncio.sleep(0)
+        return self._inbox(generation).foreign_ids.intersection(ids)
+
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        await asyncio.sleep(0)
+        entry = effect.entry
+        cell = self._open(entry.generation)
+        if serving != (entry.generation == self._serving):
+            raise GenerationChanged(
+                f"generation {entry.generation} {'no longer serves' if serving else 'serves now'}; read it again"
+            )
+        cell.inbox.check(entry)
+        merged = self._merged(entry.generation, effect.increments)
+        cell.inbox.apply(entry, self._clock())
+        cell.rows.update(merged)
+        self._news.tell()
+        await asyncio.sleep(0)
+
+    async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
+        await asyncio.sleep(0)
+        self._inbox(generation).note_stop(tp, why)
+        await asyncio.sleep(0)
+
+    async def progress(self, generation: int) -> Sequence[PartitionProgress]:
+        await asyncio.sleep(0)
+        inbox = self._inbox(generation)
+        return [_progress(tp, inbox) for tp in sorted(inbox.positions)]
+
+    async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
+        await asyncio.sleep(0)
+        return self._inbox(generation).newest_dead(most)
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        await asyncio.sleep(0)
+        rows = self._rows(generation, projection)
+        if products is not None:
+            rows = rows.filter(pl.col("product_id").is_in(list(products)))
+        keys = [*(["product_id"] if by_product else []), "period", "currency"]
+        metrics = [pl.col(metric.name).sum() for metric in self._projections[projection].metrics]
+        parts = [_within(rows, period) for period in periods] or [rows.clear().with_columns(period=pl.lit(""))]
+        return pl.concat(parts).group_by(keys).agg(metrics).sort(keys)
+
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        await asyncio.sleep(0)
+        figures = [name for name, projection in self._projections.items() if "bucket" in projection.key]
+        buckets = pl.concat([self._rows(generation, name).get_column("bucket") for name in figures])
+        return (int(buckets.min()), int(buckets.max())) if len(buckets) else None  # type: ignore[arg-type]
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        await asyncio.sleep(0)
+        return self._rows(generation, projection)
+
+    async def snapshot(self, generation: int) -> Snapshot:
+        await asyncio.sleep(0)
+        inbox = self._inbox(generation)
+        rows = {name: self._rows(generation, name) for name in self._projections}
+        return Snapshot(dict(inbox.positions), rows, frozenset(inbox.dead))
+
+    async def begin_generation(self, note: str) -> int:
+        await asyncio.sleep(0)
+        for number, cell in list(self._cells.items()):
+            if cell.generation.state is State.BUILDING:
+                self._abandon(number, "left behind by a rebuild that ended early")
+        number = len(self._cells) + 1
+        self._cells[number] = _Cell(Generation(number, State.BUILDING, self._clock(), None, note))
+        await asyncio.sleep(0)
+        return number
+
+    async def switch(self, to: int, note: str) -> None:
+        await asyncio.sleep(0)
+        (new, old) = (self._open(to), self._cells[self._serving])
+        for tp, position in old.inbox.positions.items():
+            reached = new.inbox.position(tp).next_offset
+            if reached < position.next_offset:
+                raise GenerationChanged(
+                    f"generation {to} stands at offset {reached} of {tp}, the serving one at {position.next_offset}; "
+                    "let it catch up and switch again"
+                )
+        new.generation = replace(new.generation, state=State.SERVING, served_at_us=self._clock(), note=note)
+        old.generation = replace(old.generation, state=State.RETIRED)
+        self._serving = to
+        self._news.tell()
+        await asyncio.sleep(0)
+
+    async def abandon(self, generation: int, note: str) -> None:
+        await asyncio.sleep(0)
+        if generation == self._serving:
+            raise GenerationChanged(f"generation {generation} serves; switch to another before this one is abandoned")
+        if generation in self._cells:
+            self._abandon(generation, note)
+        await asyncio.sleep(0)
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._news.wait(timeout_s)
+
+    async def close(self) -> None:
+        self._news.tell()
+
+    def _open(self, generation: int) -> _Cell:
+        cell = self._cells.get(generation)
+        if cell is None or cell.generation.state is State.ABANDONED:
+            raise GenerationChanged(f"generation {generation} is {'abandoned' if cell else 'not there'}")
+        return cell
+
+    def _inbox(self, generation: int) -> MemoryInbox:
+        cell = self._cells.get(generation)
+        return cell.inbox if cell is not None else MemoryInbox()
+
+    def _rows(self, generation: int, projection: str) -> pl.DataFrame:
+        cell = self._cells.get(generation)
+        rows = cell.rows.get(projection) if cell is not None else None
+        return _empty(self._projections[projection]) if rows is None else rows
+
+    def _merged(self, generation: int, increments: Increments) -> dict[str, pl.DataFrame]:
+        return {
+            name: self._projections[name].merged(pl.concat([self._rows(generation, name), rows]))
+            for name, rows in increments.items()
+        }
+
+    def _abandon(self, generation: int, note: str) -> None:
+        state = replace(self._cells[generation].generation, state=State.ABANDONED, note=note)
+        self._cells[generation] = _Cell(state)
+
+
+def _empty(projection: Projection) -> pl.DataFrame:
+    fields = projection.table.model_fields
+    return pl.DataFrame(schema={name: _TYPES[fields[name].annotation] for name in projection.columns})
+
+
+def _within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:
+    inside = pl.col("bucket").is_between(period.start, period.end, closed="left")
+    return rows.filter(inside).with_columns(period=pl.lit(period.label))
+
+
+def _progress(tp: TopicPartition, inbox: MemoryInbox) -> PartitionProgress:
+    position = inbox.positions[tp]
+    counted = inbox.counted.get(tp)
+    return PartitionProgress(
+        tp=tp,
+        next_offset=position.next_offset,
+        last_appended_at_us=counted.last_appended_at_us if counted else None,
+        counted_at_us=counted.counted_at_us if counted else None,
+        duplicates=counted.duplicates if counted else 0,
+        dead=sum(letter.tp == tp for letter in inbox.dead.values()),
+        holes={source: holes for source, ranges in position.handled.items() if (holes := ranges.holes())},
+        stopped=inbox.stopped.get(tp),
+    )

@@ -1,0 +1,203 @@
+"""Rebuild: the same fold from offset zero on into another generation, proof that it comes out equal, and the switch.
+
+Nothing of the serving generation is touched before the switch, and the switch is one transaction. A rebuild that is
+killed leaves a generation in BUILDING, which the next one empties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.errors import EventStoreError, GenerationChanged
+from event_store.history import History
+from event_store.lease import Leases
+from event_store.record import TopicPartition
+
+from .comparison import Comparison, compare
+from .projection import Projection
+from .projector import Projector
+from .read_model import Generation, ReadModel, State
+
+LEASE = "rebuild"
+LEASE_TTL_S = 15.0
+MAX_SWITCH_ATTEMPTS = 200
+
+
+class RebuildRunning(EventStoreError):
+    """Another rebuild or rollback holds the lease."""
+
+
+class RebuildRefused(EventStoreError):
+    """The rebuilt figures differ from the serving ones; nothing was switched."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        shown = "\n".join(f"  {one}" for one in comparison.differences)
+        super().__init__(
+            f"{comparison.differing} differences from the serving figures:\n{shown}\n"
+            "Nothing was switched. Switch all the same with --accept-differences \"reason\"."
+        )
+        self.comparison = comparison
+
+
+class NothingToRollBackTo(EventStoreError):
+    """No earlier generation is kept."""
+
+
+class RebuildObserver(Protocol):
+    def progressed(self, counted: int, total: int) -> None: ...
+
+    def compared(self, comparison: Comparison) -> None: ...
+
+    def switched(self, generation: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    generation: int
+    replaced: int
+    records: int
+    comparison: Comparison | None
+    """None for a rollback, which compares nothing."""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    read_model: ReadModel
+    history: History
+    leases: Leases
+    projections: Sequence[Projection]
+    open_projector: Callable[[int], Projector]
+    """Makes a projector of a generation that isn't serving."""
+    observer: RebuildObserver
+    owner: str
+    keep_retired: int = 1
+    """How many generations that served before are kept for rollback."""
+    crash_points: CrashPoints = NO_CRASH
+    at_a_time: int = 2
+    """Partitions read and folded at a time."""
+    _counted: int = field(default=0)
+
+    async def run(self, note: str, accept_differences: str | None = None) -> Rebuilt:
+        """Builds, compares and switches. Raises RebuildRefused, RebuildRunning, HistoryLost or LogChanged."""
+        async with _Lease(self.leases, self.owner):
+            serving = await self.read_model.serving()
+            for tp in await self._partitions():
+                await self.history.check(tp)
+            generation = await self.read_model.begin_generation(note)
+            try:
+                projector = self.open_projector(generation)
+                comparison = await self._build(projector, serving)
+                if not comparison.equal and accept_differences is None:
+                    raise RebuildRefused(comparison)
+                why = note if comparison.equal else f"{note}; differences accepted: {accept_differences}"
+                await self._switch(projector, why)
+            except EventStoreError as error:
+                await self.read_model.abandon(generation, str(error).splitlines()[0])
+                raise
+            await self._forget_old()
+            return Rebuilt(generation, serving, self._counted, comparison)
+
+    async def roll_back(self, note: str) -> Rebuilt:
+        """Brings the generation that served last up to date and lets it serve again."""
+        async with _Lease(self.leases, self.owner):
+            serving = await self.read_model.serving()
+            earlier = _served_before(await self.read_model.generations())
+            if not earlier:
+                raise NothingToRollBackTo("no generation that served before is kept")
+            await self._switch(self.open_projector(earlier[0].number), note)
+            return Rebuilt(earlier[0].number, serving, self._counted, None)
+
+    async def _build(self, projector: Projector, serving: int) -> Comparison:
+        """Counts up to where the serving generation stood at one moment, and compares with it as it was then."""
+        targets = {one.tp: one.next_offset for one in await self.read_model.progress(serving)}
+        await self._count_to(projector, targets)
+        snapshot = await self.read_model.snapshot(serving)
+        await self._count_to(projector, {tp: one.next_offset for tp, one in snapshot.positions.items()})
+        rebuilt = await self.read_model.snapshot(projector.generation)
+        comparison = await asyncio.to_thread(compare, snapshot, rebuilt, self.projections)
+        self.observer.compared(comparison)
+        return comparison
+
+    async def _switch(self, projector: Projector, note: str) -> None:
+        """Counts to the log's end and flips; again where the serving generation got ahead in between."""
+        for _ in range(MAX_SWITCH_ATTEMPTS):
+            tps = await self._partitions()
+            bounds = await self.history.log.bounds(tps)
+            await self._count_to(projector, {tp: one.end for tp, one in bounds.items()})
+            self.crash_points.passing("rebuild.before_switch")
+            try:
+                await self.read_model.switch(projector.generation, note)
+            except GenerationChanged as error:
+                last = error
+                continue
+            self.crash_points.passing("rebuild.after_switch")
+            self.observer.switched(projector.generation)
+            return
+        raise last
+
+    async def _count_to(self, projector: Projector, targets: Mapping[TopicPartition, int]) -> None:
+        total = self._counted
+        for tp, end in targets.items():
+            total += max(0, end - (await projector.position(tp)).next_offset)
+        turn = asyncio.Semaphore(self.at_a_time)
+        async with asyncio.TaskGroup() as group:
+            for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
+                group.create_task(self._count_partition(projector, tp, end, turn, total))
+
+    async def _count_partition(
+        self, projector: Projector, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int
+    ) -> None:
+        async with turn:
+            start = (await projector.position(tp)).next_offset
+            async for batch in self.history.read(tp, start, end):
+                applied = await projector.apply_decoded(batch)
+                self._counted += applied.records
+                self.crash_points.passing("rebuild.after_chunk")
+                self.observer.progressed(self._counted, total)
+
+    async def _partitions(self) -> list[TopicPartition]:
+        topics = await self.history.log.topics()
+        return [TopicPartition(topic, number) for topic, count in sorted(topics.items()) for number in range(count)]
+
+    async def _forget_old(self) -> None:
+        for generation in _served_before(await self.read_model.generations())[self.keep_retired :]:
+            await self.read_model.abandon(generation.number, "no longer kept for rollback")
+
+
+def _served_before(generations: Sequence[Generation]) -> list[Generation]:
+    """Retired generations, the one that served last first."""
+    retired = [one for one in generations if one.state is State.RETIRED]
+    return sorted(retired, key=lambda one: one.served_at_us or 0, reverse=True)
+
+
+class _Lease:
+    """Holds the rebuild's lease while the block runs."""
+
+    def __init__(self, leases: Leases, owner: str) -> None:
+        self._leases = leases
+        self._owner = owner
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        if not await self._leases.take([LEASE], self._owner, LEASE_TTL_S):
+            holder = ", ".join(sorted(await self._leases.owners(LEASE)))
+            raise RebuildRunning(f"a rebuild or rollback is running ({holder}); wait for its end, or {LEASE_TTL_S:.0f} s")
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        with suppress(EventStoreError):
+            await self._leases.release(self._owner)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_TTL_S / 3)
+            with suppress(EventStoreError):
+                await self._leases.take([LEASE], self._owner, LEASE_TTL_S)
