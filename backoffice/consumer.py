@@ -177,7 +177,7 @@ class Consumer:
                 await self.log.wait_for_news(self.settings.poll_s)
                 bounds = await self.log.bounds(list(self._running))
                 for tp, one in bounds.items():
-                    if tp in self._running and one.end > (await projector.position(tp)).next_offset:
+                    if tp in self._running and one.end > projector.counted(tp):
                         self._running[tp].partition.news.set()
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
@@ -187,8 +187,8 @@ class Consumer:
                 await sleep_unless(ended, self.settings.poll_s)
 
     async def _note_positions(self, projector: Projector) -> None:
-        positions = {tp: (await projector.position(tp)).next_offset for tp in self._running}
-        moved = {tp: offset for tp, offset in positions.items() if self._noted.get(tp) != offset}
+        positions = {tp: projector.counted(tp) for tp in self._running}
+        moved = {tp: offset for tp, offset in positions.items() if offset > self._noted.get(tp, 0)}
         if moved:
             await self.log.note_positions(GROUP, moved)
             self._noted.update(moved)

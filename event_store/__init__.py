@@ -1,1 +1,1 @@
-"""The facts: event types and how they are written down, the outbox and its relay, the log, the inbox and the archive."""
+"""The facts: events and how they are written down, the outbox and its relay, the log, the inbox and the archive."""

@@ -89,7 +89,7 @@ class Archive:
             return None
 
     def find(self, segment: Segment, event: str, product_id: str, start: int, end: int) -> pl.DataFrame:
-        """The facts of a product in buckets [start, end), found by the file's statistics; empty where there are none."""
+        """The facts of a product in buckets [start, end), found by the file's statistics; empty without any."""
         path = segment.path / f"{event}.parquet"
         if not path.exists():
             return pl.DataFrame()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .archive import Segment
 from .backoff import Backoff, first_of, sleep_unless
@@ -20,7 +20,7 @@ class Archiver:
     min_records: int = 20_000
     """A shorter stretch stays in the log alone: a file for every handful of records would cost more than it saves."""
     poll_s: float = 5.0
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
     async def run(self, stop: asyncio.Event) -> None:
         failures = 0

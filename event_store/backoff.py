@@ -19,7 +19,7 @@ class Backoff:
     def wait_s(self, failures: int) -> float:
         """The wait after the given number of failures in a row (1 or more)."""
         full = min(self.cap_s, self.first_s * 2.0 ** min(failures - 1, 60))
-        return full * random.uniform(0.5, 1.0)  # noqa: S311
+        return full * random.uniform(0.5, 1.0)
 
 
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:

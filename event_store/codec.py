@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from .envelope import Envelope, format_time, new_event_id, parse_time
+from .envelope import SEQUENCE_DIGITS, Envelope, format_time, new_event_id, parse_time
 from .errors import UndecodableRecord
 from .events import EVENT_TYPES, EventType, Payload
 from .record import MAX_RECORD_BYTES
@@ -76,8 +77,7 @@ class Codec:
     _classes: dict[EventType, type[Envelope]] = field(init=False)
     _encode: Callable[[Any], bytes] = field(init=False)
     decode_canonical: Callable[[bytes], Envelope] = field(init=False)
-    """Decodes a value as our relay writes it; raises msgspec's errors. `explain_refusal` tells why, or reads the rest."""
-    _decode_data: dict[EventType, msgspec.json.Decoder[Any]] = field(init=False)
+    """Decodes a value as our relay writes it; raises msgspec's errors for every other."""
 
     def __post_init__(self) -> None:
         old = [step.old for step in self.upcasters]
@@ -134,7 +134,10 @@ class Codec:
             envelope = self.decode_canonical(value)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             envelope = self._decode_foreign(value, error)
-        _check_time(envelope.time, appended_at_us)
+        canonical = _canonical_time(envelope.time)
+        if canonical != envelope.time:  # Another spelling that happens to be as long as ours.
+            envelope = msgspec.structs.replace(envelope, time=canonical)
+        _check_time(canonical, appended_at_us)
         check_text(envelope)
         _check_sequence(envelope)
         return self._newest(envelope)
@@ -154,9 +157,9 @@ class Codec:
         head = _read_head(value)
         if head is None or not isinstance(head.source, str) or not isinstance(head.sequence, str):
             return None
-        if not head.source or not (head.sequence.isascii() and head.sequence.isdigit()):
+        if not 1 <= len(head.source) <= 200 or _has_control_character(head.source):
             return None
-        return (head.source, int(head.sequence)) if len(head.sequence) == 16 and int(head.sequence) else None
+        return (head.source, int(head.sequence)) if _is_sequence(head.sequence) else None
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of every event as it stands in the log."""
@@ -186,9 +189,9 @@ class Codec:
         if head is None:
             raise UndecodableRecord("NOT_JSON", _sentence(error)) from error
         self._check_head(head)
-        normal = _normalised_time(value, head.time)
+        canonical = _canonical_time(head.time)
         try:
-            return self.decode_canonical(normal)
+            return self.decode_canonical(_with_time(value, canonical))
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as again:
             raise UndecodableRecord("INVALID_EVENT", _sentence(again)) from again
 
@@ -203,7 +206,7 @@ class Codec:
 
 
 def _envelope_class(kind: EventType) -> type[Envelope]:
-    return msgspec.defstruct(
+    made: Any = msgspec.defstruct(
         f"{kind.name}V{kind.version}",
         [("data", kind.payload)],
         bases=(Envelope,),
@@ -214,6 +217,8 @@ def _envelope_class(kind: EventType) -> type[Envelope]:
         tag_field="type",
         tag=kind.type,
     )
+    cls: type[Envelope] = made
+    return cls
 
 
 def _union(classes: Iterable[type[Envelope]]) -> Any:
@@ -234,45 +239,58 @@ def _read_head(value: bytes | None) -> _Head | None:
         return None
 
 
-def _normalised_time(value: bytes, text: Any) -> bytes:
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+
+
+def _canonical_time(text: Any) -> str:
+    """The same instant in our spelling. Python alone would take week dates, other separators and more."""
     if not isinstance(text, str):
         raise UndecodableRecord("INVALID_EVENT", "time is missing or not a string - at `$.time`")
     try:
-        canonical = format_time(parse_time(text))
+        if _RFC_3339.fullmatch(text) is None:
+            raise ValueError(text)
+        return format_time(parse_time(text.upper()))
     except (ValueError, OverflowError) as error:
         raise UndecodableRecord("INVALID_EVENT", f"time {text[:64]!r} is not RFC 3339 - at `$.time`") from error
+
+
+def _with_time(value: bytes, canonical: str) -> bytes:
     fields: dict[str, Any] = _ANY_OBJECT.decode(value)
     fields["time"] = canonical
     return msgspec.json.encode({"type": fields.pop("type"), **fields})
 
 
-def _check_time(text: str, appended_at_us: int | None) -> None:
-    try:
-        instant = parse_time(text)
-    except ValueError as error:
-        raise UndecodableRecord("INVALID_EVENT", f"time {text!r} is no instant - at `$.time`") from error
-    if format_time(instant) != text:
-        raise UndecodableRecord("INVALID_EVENT", f"time {text!r} is not canonical - at `$.time`")
-    if text < EARLIEST:
-        raise UndecodableRecord("ANCIENT_TIME", f"time {text} is before {EARLIEST}")
+def _check_time(canonical: str, appended_at_us: int | None) -> None:
+    if canonical < EARLIEST:
+        raise UndecodableRecord("ANCIENT_TIME", f"time {canonical} is before {EARLIEST}")
     ahead_us = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
-    if appended_at_us is not None and instant.timestamp() * 1e6 > appended_at_us + ahead_us:
-        raise UndecodableRecord("FUTURE_TIME", f"time {text} is more than {FUTURE_TOLERANCE} ahead of the log's clock")
+    if appended_at_us is not None and parse_time(canonical).timestamp() * 1e6 > appended_at_us + ahead_us:
+        raise UndecodableRecord(
+            "FUTURE_TIME", f"time {canonical} is more than {FUTURE_TOLERANCE} ahead of the log's clock"
+        )
+
+
+def _is_sequence(text: str) -> bool:
+    return len(text) == SEQUENCE_DIGITS and text.isascii() and text.isdigit() and int(text) > 0
 
 
 def _check_sequence(envelope: Envelope) -> None:
     text = envelope.sequence
-    if text is not None and not (text.isascii() and text.isdigit() and int(text)):
+    if text is not None and not _is_sequence(text):
         raise UndecodableRecord("INVALID_EVENT", f"sequence {text!r} is no number from 1 - at `$.sequence`")
     if not envelope.source:
         raise UndecodableRecord("INVALID_EVENT", "source is missing - at `$.source`")
 
 
 def check_text(envelope: Envelope) -> None:
-    """Raises UndecodableRecord for control characters. NUL can't be stored by PostgreSQL, and no other control character belongs in an id."""
+    """Raises UndecodableRecord for a control character: PostgreSQL can't store NUL, and none belongs in an id."""
     for name, text in _texts(envelope):
-        if any(ord(character) < 32 for character in text):
+        if _has_control_character(text):
             raise UndecodableRecord("INVALID_EVENT", f"control character in {name}")
+
+
+def _has_control_character(text: str) -> bool:
+    return any(ord(character) < 32 for character in text)
 
 
 def _texts(envelope: Envelope) -> Iterable[tuple[str, str]]:

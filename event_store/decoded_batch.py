@@ -103,7 +103,17 @@ def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
     if _DIGITS.fullmatch("".join([sequence or "" for sequence in sequences])) is None:
         raise UndecodableRecord("INVALID_EVENT", "a sequence is no number")
     offsets = range(batch.first_offset, batch.next_offset)
-    return _assemble(codec, batch, offsets, envelopes, minutes, [], [])
+    decoded = _assemble(codec, batch, offsets, envelopes, minutes, [], [])
+    if not _is_placed(decoded):
+        raise UndecodableRecord("INVALID_EVENT", "a source is missing or a sequence is 0")
+    return decoded
+
+
+def _is_placed(decoded: DecodedBatch) -> bool:
+    """Whether every record names its source, and no sequence is 0. Asked of whole runs, so it costs next to nothing."""
+    return all(run.source and 0 not in run.sequences for run in decoded.lanes) and all(
+        one.source for one in decoded.foreign
+    )
 
 
 _DIGITS = re.compile(r"[0-9]*")
@@ -233,5 +243,3 @@ def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], 
         buckets = [minute // 15 * 900 for minute in compress(minutes, chosen)]
         facts[kind.name] = rows_of(kind.payload, list(compress(offsets, chosen)), buckets, data)
     return facts
-
-

@@ -112,7 +112,7 @@ class EventType:
     """The payload's fields that may be the partition key: the first that is set is it."""
 
     def key_of(self, payload: Payload) -> str:
-        return next(value for value in (getattr(payload, field) for field in self.key) if value is not None)
+        return next(str(value) for value in (getattr(payload, field) for field in self.key) if value is not None)
 
     @property
     def name(self) -> str:

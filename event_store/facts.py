@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from .events import LikeChanged, PaymentCompleted, PaymentRefunded, Payload, ProductListed, ProductView
+from .events import LikeChanged, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
 
 Facts = Mapping[str, pl.DataFrame]
 """Event name → its rows. A type without rows may be absent."""

@@ -31,9 +31,7 @@ class HandledRanges:
     def holes(self) -> tuple[Range, ...]:
         """What the log has not shown below the top; sequences begin at 1."""
         ends = [0, *(last for _, last in self.ranges[:-1])] if self.ranges else []
-        return tuple(
-            (end + 1, first - 1) for end, (first, _) in zip(ends, self.ranges, strict=True) if first > end + 1
-        )
+        return tuple((end + 1, first - 1) for end, (first, _) in zip(ends, self.ranges, strict=True) if first > end + 1)
 
     def admit(self, sequences: Sequence[int]) -> tuple[HandledRanges, list[int]]:
         """The ranges with `sequences` handled, and the indexes of those that were handled before.

@@ -33,7 +33,9 @@ async def check_tail(outbox: Outbox, log: Log, codec: Codec, lane: Lane) -> Ackn
         return None
     highest = max(record.sequence for record in beyond)
     if highest >= lane.next_sequence:
-        raise LaneAhead(_sentence(lane, f"sequence {highest}, but the database has drawn only {lane.next_sequence - 1}"))
+        raise LaneAhead(
+            _sentence(lane, f"sequence {highest}, but the database has drawn only {lane.next_sequence - 1}")
+        )
     known = dict(await outbox.rows_between(lane, lane.acknowledged + 1, highest))
     for record in beyond:
         if record.event_id is not None and known.get(record.sequence) != record.event_id:
@@ -51,8 +53,8 @@ async def _read_tail(log: Log, codec: Codec, lane: Lane) -> list[TailRecord]:
             batch = await log.read(lane.tp, offset)
         except HistoryLost as error:
             raise LogChanged(
-                f"lane {lane.tp}: the log took sequence {lane.acknowledged} at offset {lane.acknowledged_offset} and no "
-                f"longer has that offset ({error}). Restore the log, or run `countinghouse outbox reincarnate`."
+                f"lane {lane.tp}: the log took sequence {lane.acknowledged} at offset {lane.acknowledged_offset} and "
+                f"no longer has that offset ({error}). Restore the log, or run `countinghouse outbox reincarnate`."
             ) from error
         if not len(batch):
             return tail

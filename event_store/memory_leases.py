@@ -48,9 +48,7 @@ class LeaseTable:
     def owners(self, now_us: int) -> dict[str, str]:
         """Name → owner of every lease that has not expired."""
         return {
-            name: row.owner
-            for name, row in self._held.items()
-            if row.owner is not None and row.expires_at_us > now_us
+            name: row.owner for name, row in self._held.items() if row.owner is not None and row.expires_at_us > now_us
         }
 
     def _give(self, name: str, owner: str, until_us: int) -> Lease:

@@ -24,13 +24,17 @@ class Reincarnation:
     """Rows that will be sent by the new incarnation."""
 
 
-async def reincarnate(outbox: Outbox, log: Log, codec: Codec, owner: str, *, lease_ttl_s: float = 60.0) -> Reincarnation:
+async def reincarnate(
+    outbox: Outbox, log: Log, codec: Codec, owner: str, *, lease_ttl_s: float = 60.0
+) -> Reincarnation:
     """Begins the new incarnation. Takes every lane's lease meanwhile; raises LeaseLost where a relay still runs."""
     lanes = await outbox.hold_lanes(owner, lease_ttl_s)
     every = await outbox.lanes()
     if len(lanes) < len(every):
         busy = sorted({str(one.owner) for one in every if one.owner not in (None, owner)})
-        raise LeaseLost(f"lanes are held by {', '.join(busy)}: stop that relay, or wait {lease_ttl_s:.0f} s, then again")
+        raise LeaseLost(
+            f"lanes are held by {', '.join(busy)}: stop that relay, or wait {lease_ttl_s:.0f} s, then again"
+        )
     unsent = await outbox.unsent_ids()
     found: set[str] = set()
     for lane in lanes:

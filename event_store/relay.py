@@ -132,9 +132,7 @@ class Relay:
 
     async def _send(self, claimed: ClaimedRows) -> Acknowledgement | None:
         lane = claimed.lane
-        records = [
-            Record(row.key.encode(), stamp(row.payload, lane.source, row.sequence)) for row in claimed.rows
-        ]
+        records = [Record(row.key.encode(), stamp(row.payload, lane.source, row.sequence)) for row in claimed.rows]
         started_s = self.clock()
         try:
             offset = await self.log.append(lane.tp, records)

@@ -40,7 +40,7 @@ _TRANSIENT = ("locked", "busy", "disk i/o", "full", "unable to open", "out of me
 
 
 class SqliteFile:
-    """Opens (and where `create` says so, makes) the file at `path`. Use from one event loop; `close` ends its threads."""
+    """The file at `path`, opened at the first call. Use it from one event loop; `close` ends its threads."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SqliteFile:
             self._writer.start()
         job = _Job(work, grouped)
         self._jobs.put(job)
-        return await asyncio.shield(asyncio.wrap_future(job.done))  # type: ignore[no-any-return]
+        return await asyncio.shield(asyncio.wrap_future(job.done))
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work` on a reading connection, in one snapshot."""

@@ -56,7 +56,9 @@ CREATE TABLE IF NOT EXISTS dead_letter (
 
 TABLES = ("inbox_position", "event_handled", "event_handled_id", "dead_letter")
 
-OPEN_POSITION = "INSERT INTO inbox_position (generation, topic, number, next_offset) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+OPEN_POSITION = (
+    "INSERT INTO inbox_position (generation, topic, number, next_offset) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+)
 ADVANCE = f"""
 UPDATE inbox_position SET next_offset = :after, last_fingerprint = :fingerprint,
     last_appended_at_us = :appended_at_us, counted_at_us = {NOW_US}, duplicates = duplicates + :duplicates
@@ -174,9 +176,7 @@ def handled(connection: sqlite3.Connection, generation: int, tp: TopicPartition)
     return {source: HandledRanges(tuple(ordered)) for source, ordered in ranges.items()}
 
 
-def known_ids(
-    connection: sqlite3.Connection, generation: int, ids: Sequence[tuple[str, str]]
-) -> set[tuple[str, str]]:
+def known_ids(connection: sqlite3.Connection, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     return set(connection.execute(SELECT_KNOWN_IDS, (generation, json.dumps(list(ids)))).fetchall())
 
 

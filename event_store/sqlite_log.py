@@ -88,7 +88,9 @@ class SqliteLog:
             if existing is None:
                 connection.executemany(INSERT_PARTITION, [(topic, number) for number in range(partitions)])
             elif existing != partitions:
-                raise TopicMismatch(f"topic {topic} has {existing} partitions, not {partitions}; use a new topic version")
+                raise TopicMismatch(
+                    f"topic {topic} has {existing} partitions, not {partitions}; use a new topic version"
+                )
 
         await self._write(create)
 
@@ -212,5 +214,5 @@ class _Keys(Sequence[bytes | None]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[bytes | None]: ...
 
-    def __getitem__(self, index: int | slice) -> bytes | None | Sequence[bytes | None]:
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes | None] | None:
         return self._all()[index]

@@ -39,10 +39,10 @@ from .sqlite_outbox_statements import (
     INSERT_LANE,
     INSERT_ROW,
     INSERT_SOURCE,
+    MARK_REDRIVEN,
     NEXT_INCARNATION,
     NOTE_FAILURE,
     RECORD_DEAD,
-    REDRIVE,
     RESTART_LANES,
     SCHEMA,
     SELECT_CLAIMED,
@@ -54,6 +54,7 @@ from .sqlite_outbox_statements import (
     SELECT_STATUS,
     SELECT_UNSENT,
     SELECT_WITH_WORK,
+    WRITE_AGAIN,
 )
 from .topics import partition_for
 
@@ -185,7 +186,9 @@ class SqliteOutbox:
     async def redrive(self, ids: Sequence[int]) -> int:
         def again(connection: sqlite3.Connection) -> int:
             wanted = {"ids": json.dumps(list(ids)), "now_us": time.time_ns() // 1000}
-            return [connection.execute(statement, wanted).rowcount for statement in REDRIVE][0]
+            written = connection.execute(WRITE_AGAIN, wanted).rowcount
+            connection.execute(MARK_REDRIVEN, wanted)
+            return written
 
         return await self._file.write(again)
 
@@ -232,9 +235,7 @@ def _source(connection: sqlite3.Connection) -> str:
 def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int, int]) -> Lane:
     (_, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_us, failures) = row
     tp = TopicPartition(topic, number)
-    return Lane(
-        tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures
-    )
+    return Lane(tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures)
 
 
 def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
@@ -246,5 +247,3 @@ def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows
         connection.execute(DRAW, {**values, "drawn": drawn})
     rows = connection.execute(SELECT_CLAIMED, values).fetchall()
     return ClaimedRows(lane, [ClaimedRow(*row) for row in rows])
-
-

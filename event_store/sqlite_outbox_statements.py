@@ -108,17 +108,15 @@ SELECT_DEAD = """
 SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
 FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
 """
-REDRIVE = (
-    """
+WRITE_AGAIN = """
 INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
 SELECT lane, event_id, key, payload, :now_us FROM outbox_dead
 WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids)) ORDER BY id
-""",
-    """
+"""
+MARK_REDRIVEN = """
 UPDATE outbox_dead SET redriven_at_us = :now_us
 WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids))
-""",
-)
+"""
 CLEAN = f"""
 DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM (SELECT id, lane, sequence, recorded_at_us FROM outbox ORDER BY id LIMIT :most) AS o

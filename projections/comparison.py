@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+
 from event_store.record import TopicPartition
 
 from .projection import Projection
@@ -82,7 +83,9 @@ def _by_key(projection: Projection, rows: pl.DataFrame) -> dict[tuple[Any, ...],
 
 def _dead_differing(serving: Snapshot, rebuilt: Snapshot) -> list[Difference]:
     return [
-        Difference("dead letter", (tp.topic, tp.partition, offset), _dead(serving, tp, offset), _dead(rebuilt, tp, offset))
+        Difference(
+            "dead letter", (tp.topic, tp.partition, offset), _dead(serving, tp, offset), _dead(rebuilt, tp, offset)
+        )
         for tp, offset in sorted(serving.dead ^ rebuilt.dead)
     ]
 

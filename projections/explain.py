@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+
 from event_store.archive import Segment
 from event_store.decoded_batch import decode_batch
 from event_store.facts import Facts

@@ -139,6 +139,8 @@ class MemoryReadModel:
 
     async def switch(self, to: int, note: str) -> None:
         await asyncio.sleep(0)
+        if to == self._serving:
+            raise GenerationChanged(f"generation {to} serves already")
         (new, old) = (self._open(to), self._cells[self._serving])
         for tp, position in old.inbox.positions.items():
             reached = new.inbox.position(tp).next_offset

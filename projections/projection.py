@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
-from event_store.facts import Facts
 from sqlmodel import SQLModel
+
+from event_store.facts import Facts
 
 from .metric import Merge, Metric
 

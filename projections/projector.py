@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
+
 from event_store.codec import Codec
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.dead_letters import Breaker

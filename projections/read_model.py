@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 import polars as pl
+
 from event_store.dead_letters import DeadLetter
 from event_store.handled import Range
 from event_store.inbox import InboxEntry, Position

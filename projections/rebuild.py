@@ -39,7 +39,7 @@ class RebuildRefused(EventStoreError):
         shown = "\n".join(f"  {one}" for one in comparison.differences)
         super().__init__(
             f"{comparison.differing} differences from the serving figures:\n{shown}\n"
-            "Nothing was switched. Switch all the same with --accept-differences \"reason\"."
+            'Nothing was switched. Switch all the same with --accept-differences "reason".'
         )
         self.comparison = comparison
 
@@ -186,7 +186,9 @@ class _Lease:
     async def __aenter__(self) -> None:
         if not await self._leases.take([LEASE], self._owner, LEASE_TTL_S):
             holder = ", ".join(sorted(await self._leases.owners(LEASE)))
-            raise RebuildRunning(f"a rebuild or rollback is running ({holder}); wait for its end, or {LEASE_TTL_S:.0f} s")
+            raise RebuildRunning(
+                f"a rebuild or rollback is running ({holder}); wait for its end, or {LEASE_TTL_S:.0f} s"
+            )
         self._renewing = asyncio.create_task(self._renew())
 
     async def __aexit__(self, *_: object) -> None:

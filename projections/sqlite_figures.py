@@ -19,8 +19,8 @@ def schema(projections: Iterable[Projection]) -> str:
     for projection in projections:
         table = projection.table.__table__  # type: ignore[attr-defined]
         statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=sqlite.dialect())).strip())
-        for index in table.indexes:
-            statements.append(str(CreateIndex(index, if_not_exists=True).compile(dialect=sqlite.dialect())))
+        indexes = [CreateIndex(index, if_not_exists=True) for index in table.indexes]
+        statements += [str(index.compile(dialect=sqlite.dialect())) for index in indexes]
     return "".join(f"{statement};\n" for statement in statements)
 
 
@@ -54,9 +54,7 @@ def _merge(table: str, column: str, merge: Merge) -> str:
     return f"{column} = {table}.{column} + excluded.{column}"
 
 
-def sums_statement(
-    projection: Projection, *, by_product: bool, some_products: bool
-) -> tuple[str, dict[str, Any]]:
+def sums_statement(projection: Projection, *, by_product: bool, some_products: bool) -> tuple[str, dict[str, Any]]:
     """Sums over :periods (JSON [[label, start, end], …]) and the schema of the answer."""
     keys = [*(["product_id"] if by_product else []), "period", "currency"]
     metrics = [metric.name for metric in projection.metrics]
@@ -68,8 +66,8 @@ def sums_statement(
         WHERE generation = :generation AND bucket >= p.value ->> 1 AND bucket < p.value ->> 2 {of_products}
         GROUP BY {", ".join(keys)} ORDER BY {", ".join(keys)}
     """  # noqa: S608
-    columns: dict[str, Any] = {name: pl.String for name in keys}
-    return statement, columns | {name: pl.Int64 for name in metrics}
+    columns: dict[str, Any] = dict.fromkeys(keys, pl.String)
+    return statement, columns | dict.fromkeys(metrics, pl.Int64)
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:

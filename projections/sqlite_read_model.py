@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
+
 from event_store import sqlite_inbox
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.dead_letters import DeadLetter
@@ -55,9 +56,7 @@ WHERE s.generation = ? AND s.next_offset > coalesce(t.next_offset, 0)
 class SqliteReadModel:
     """The read model in the file at `path`, which is made where it is missing."""
 
-    def __init__(
-        self, path: Path, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH
-    ) -> None:
+    def __init__(self, path: Path, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
         create_schema(path, GENERATIONS + sqlite_inbox.SCHEMA + schema(projections))
         self._file = SqliteFile(
             path,
@@ -165,7 +164,9 @@ class SqliteReadModel:
         def flip(connection: sqlite3.Connection) -> None:
             state = connection.execute(SELECT_STATE, (to,)).fetchone()
             if state is None or state[0] not in (State.BUILDING, State.RETIRED):
-                raise GenerationChanged(f"generation {to} is {state[0] if state else 'unknown'} and can't begin to serve")
+                raise GenerationChanged(
+                    f"generation {to} is {state[0] if state else 'unknown'} and can't begin to serve"
+                )
             behind = connection.execute(SELECT_BEHIND, (to, _serving(connection))).fetchone()
             if behind is not None:
                 tp = TopicPartition(*behind)
@@ -213,7 +214,8 @@ def _progress(connection: sqlite3.Connection, generation: int, row: tuple[Any, .
     tp = TopicPartition(row[0], row[1])
     handled = sqlite_inbox.handled(connection, generation, tp)
     holes = {source: ranges.holes() for source, ranges in handled.items() if ranges.holes()}
-    return PartitionProgress(tp, *row[2:7], holes=holes, stopped=row[7])
+    (next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row[2:]
+    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes, stopped)
 
 
 def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:
