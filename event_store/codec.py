@@ -18,6 +18,8 @@ from .record import MAX_RECORD_BYTES
 
 EARLIEST = "2000-01-01T00:00:00.000000Z"
 """No event is older: what claims to be has a broken clock."""
+MAX_SOURCE_LENGTH = 200
+"""As the envelope bounds it."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far an event's time may be ahead of the log's clock before it is refused."""
 
@@ -137,7 +139,7 @@ class Codec:
         canonical = _canonical_time(envelope.time)
         if canonical != envelope.time:  # Another spelling that happens to be as long as ours.
             envelope = msgspec.structs.replace(envelope, time=canonical)
-        _check_time(canonical, appended_at_us)
+        _check_not_ahead(canonical, appended_at_us)
         check_text(envelope)
         _check_sequence(envelope)
         return self._newest(envelope)
@@ -157,7 +159,7 @@ class Codec:
         head = _read_head(value)
         if head is None or not isinstance(head.source, str) or not isinstance(head.sequence, str):
             return None
-        if not 1 <= len(head.source) <= 200 or _has_control_character(head.source):
+        if not 1 <= len(head.source) <= MAX_SOURCE_LENGTH or _has_control_character(head.source):
             return None
         return (head.source, int(head.sequence)) if _is_sequence(head.sequence) else None
 
@@ -243,15 +245,18 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 
 def _canonical_time(text: Any) -> str:
-    """The same instant in our spelling. Python alone would take week dates, other separators and more."""
+    """The same instant in our spelling, not before `EARLIEST`. Python alone would take week dates and more."""
     if not isinstance(text, str):
         raise UndecodableRecord("INVALID_EVENT", "time is missing or not a string - at `$.time`")
     try:
         if _RFC_3339.fullmatch(text) is None:
             raise ValueError(text)
-        return format_time(parse_time(text.upper()))
+        instant = parse_time(text.upper())
     except (ValueError, OverflowError) as error:
         raise UndecodableRecord("INVALID_EVENT", f"time {text[:64]!r} is not RFC 3339 - at `$.time`") from error
+    if instant < parse_time(EARLIEST):
+        raise UndecodableRecord("ANCIENT_TIME", f"time {text} is before {EARLIEST}")
+    return format_time(instant)
 
 
 def _with_time(value: bytes, canonical: str) -> bytes:
@@ -260,14 +265,11 @@ def _with_time(value: bytes, canonical: str) -> bytes:
     return msgspec.json.encode({"type": fields.pop("type"), **fields})
 
 
-def _check_time(canonical: str, appended_at_us: int | None) -> None:
-    if canonical < EARLIEST:
-        raise UndecodableRecord("ANCIENT_TIME", f"time {canonical} is before {EARLIEST}")
+def _check_not_ahead(canonical: str, appended_at_us: int | None) -> None:
     ahead_us = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
     if appended_at_us is not None and parse_time(canonical).timestamp() * 1e6 > appended_at_us + ahead_us:
-        raise UndecodableRecord(
-            "FUTURE_TIME", f"time {canonical} is more than {FUTURE_TOLERANCE} ahead of the log's clock"
-        )
+        detail = f"time {canonical} is more than {FUTURE_TOLERANCE} ahead of the log's clock"
+        raise UndecodableRecord("FUTURE_TIME", detail)
 
 
 def _is_sequence(text: str) -> bool:
