@@ -59,6 +59,11 @@ class Question:
         period = [name for name in ("day", "hour") if name in self.by]
         return (*(["product_id"] if "product" in self.by else []), *period, "currency")
 
+    @property
+    def columns(self) -> tuple[Metric | Ratio, ...]:
+        """What the answer has beside its keys, in order."""
+        return (*COLUMNS, *RATIOS) if self.ratios else COLUMNS
+
 
 def grouping(text: str) -> tuple[str, ...]:
     """`product,day` as `Question.by` wants it."""
@@ -127,7 +132,7 @@ def _finished(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
         named = named.rename({"period": "hour"})
     if question.ratios:
         named = with_ratios(named)
-    return named.select([*question.keys, *(one.name for one in COLUMNS), *(r.name for r in RATIOS if question.ratios)])
+    return named.select([*question.keys, *(one.name for one in question.columns)])
 
 
 def with_ratios(rows: pl.DataFrame) -> pl.DataFrame:

@@ -69,7 +69,7 @@ def _lanes(status: PipelineStatus) -> Table:
 
 
 def _partitions(status: PipelineStatus) -> Table:
-    numbers = ["log end", "position", "lag", "lag time", "duplicates", "dead letters", "holes"]
+    numbers = ["log end", "position", "lag", "lag time", "repeats", "dead", "holes"]
     table = _table("Log and figures", ["partition"], numbers, [])
     for one in status.partitions:
         counts = (one.log_end, one.position, one.lag_events)

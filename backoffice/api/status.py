@@ -1,0 +1,23 @@
+"""`/api/status`: the pipeline as `countinghouse status --json` prints it."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+
+from backoffice.pipeline import Pipeline, PipelineStatus
+from backoffice.problems import RESPONSES
+
+
+def route(pipeline: Pipeline) -> HTTPRouteHandler:
+    @get(
+        "/api/status",
+        responses={503: RESPONSES[503]},
+        summary="Where every event is",
+        operation_id="status",
+        tags=["pipeline"],
+    )
+    async def answer() -> PipelineStatus:
+        return await pipeline.status()
+
+    return answer

@@ -1,0 +1,147 @@
+"""The dashboard: pages for people and the same figures as JSON, server-rendered, reading only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Litestar
+from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.middleware import ASGIMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+
+from event_store.log import Log
+from event_store.outbox import Outbox
+from projections.periods import zone_named
+from projections.read_model import ReadModel
+
+from . import health, metrics
+from .api import figures as api_figures
+from .api import status as api_status
+from .loopback import names_loopback
+from .money import money
+from .pages import download
+from .pages.frame import Sources, route
+from .pages.overview import OVERVIEW
+from .pages.pipeline import PIPELINE
+from .pages.product import PRODUCT
+from .pages.products import PRODUCTS
+from .pipeline import Pipeline
+from .problems import exception_handlers, request_id
+
+PAGES = (OVERVIEW, PRODUCTS, PRODUCT, PIPELINE)
+"""Add a page: its module, and its name here."""
+
+HERE = Path(__file__).parent
+STATIC_MAX_AGE_S = 31_536_000
+"""A year: a static file's URL carries its content's hash."""
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_dashboard(
+    read_model: ReadModel,
+    log: Log,
+    outbox: Outbox,
+    *,
+    default_tz: str = "UTC",
+    loopback_only: bool = True,
+    pipeline: Pipeline | None = None,
+) -> Litestar:
+    """The dashboard as an ASGI application. The ports stay their owner's to close.
+
+    `default_tz` is the zone of pages that name none. `loopback_only` answers no other host name than this machine's
+    own; say False where it was told to listen on another address. Raises UnknownZone.
+    """
+    zone_named(default_tz)
+    pipeline = pipeline or Pipeline(outbox, log, read_model)
+    return Litestar(
+        route_handlers=_handlers(Sources(read_model, pipeline, default_tz)),
+        middleware=[LoopbackOnly()] if loopback_only else [],
+        before_send=[_add_headers],
+        exception_handlers=exception_handlers(),
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
+        openapi_config=OpenAPIConfig(
+            title="Countinghouse: figures and status",
+            version="1",
+            path="/api",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _handlers(sources: Sources) -> Sequence[ControllerRouterHandler]:
+    return [
+        *(route(page, sources) for page in PAGES),
+        download.route(sources),
+        api_figures.route(sources.read_model, sources.pipeline, sources.default_tz),
+        api_status.route(sources.pipeline),
+        *health.routes(sources.pipeline),
+        metrics.route(sources.pipeline),
+        create_static_files_router(
+            "/static",
+            directories=[HERE / "static"],
+            cache_control=CacheControlHeader(public=True, max_age=STATIC_MAX_AGE_S, immutable=True),
+        ),
+    ]
+
+
+class LoopbackOnly(ASGIMiddleware):
+    """Refuses requests that reached us under another name than this machine's own (see loopback.py)."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if not names_loopback(MutableScopeHeaders(scope).get("host")):
+            raise HTTPException(
+                status_code=421, detail="The dashboard answers only as localhost or 127.0.0.1: use one of them."
+            )
+        await next_app(scope, receive, send)
+
+
+async def _add_headers(message: Message, scope: Scope) -> None:
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders(message)
+    for name, value in SECURITY_HEADERS.items():
+        headers[name] = value
+    headers["X-Request-ID"] = request_id(scope)
+    if not headers.get("cache-control"):
+        headers["Cache-Control"] = "no-store"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["money"] = money
+    environment.globals["static"] = _static_urls(HERE / "static")
+    return environment
+
+
+def _static_urls(folder: Path) -> Callable[[str], str]:
+    """File name → its URL, which changes with its content, so that browsers may keep it for good."""
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir()}
+    return lambda name: f"/static/{name}?v={hashes[name]}"

@@ -1,0 +1,123 @@
+"""Prometheus metrics of the pipeline, computed from its status at each scrape, in a registry of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from event_store.errors import EventStoreError
+
+from .consumer import GROUP
+from .pipeline import PartitionStatus, Pipeline, PipelineStatus
+
+PLACE = ("topic", "partition")
+
+
+def route(pipeline: Pipeline) -> HTTPRouteHandler:
+    @get("/metrics", include_in_schema=False)
+    async def metrics() -> Response[bytes]:
+        return Response(await scrape(pipeline), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return metrics
+
+
+async def scrape(pipeline: Pipeline) -> bytes:
+    """All metrics as text; where the pipeline can't be read, only that it can't."""
+    registry = CollectorRegistry()
+    try:
+        registry.register(PipelineCollector(await pipeline.status()))
+    except EventStoreError:
+        registry.register(PipelineCollector(None))
+    return generate_latest(registry)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineCollector(Collector):
+    status: PipelineStatus | None
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("build_info", "The program's version.", ["version"], [((_version(),), 1)])
+        yield _gauge("pipeline_readable", "1 if all stages could be read.", [], [((), int(self.status is not None))])
+        if self.status is not None:
+            yield from _outbox(self.status)
+            yield from _consumer(self.status)
+            yield from _projections(self.status)
+
+
+Samples = Sequence[tuple[tuple[str, ...], float]]
+
+
+def _outbox(status: PipelineStatus) -> Iterator[Metric]:
+    lanes = [((lane.topic, str(lane.partition)), lane) for lane in status.lanes]
+    oldest = max((lane.oldest_waiting_s for lane in status.lanes), default=0.0)
+    yield _gauge("outbox_pending", "Rows not acknowledged by the log.", PLACE, [(at, one.waiting) for at, one in lanes])
+    yield _gauge("outbox_failed", "Rows in failing lanes.", PLACE, [(at, one.failed) for at, one in lanes])
+    yield _gauge("outbox_dead", "Rows the log will never take.", PLACE, [(at, one.dead) for at, one in lanes])
+    yield _gauge("outbox_oldest_pending_seconds", "Age of the oldest of them.", [], [((), oldest)])
+    yield _counter("outbox_published", "Rows sent.", PLACE, [(at, one.sent) for at, one in lanes])
+
+
+def _consumer(status: PipelineStatus) -> Iterator[Metric]:
+    parts = [((one.topic, str(one.partition)), one) for one in status.partitions]
+    grouped = [((GROUP, *at), one) for at, one in parts]
+    repeats = [(at, one.duplicates) for at, one in parts]
+    committed = [one.last_counted_at.timestamp() for one in status.partitions if one.last_counted_at]
+    yield _gauge(
+        "consumer_lag", "Records not counted.", ["group", *PLACE], [(at, one.lag_events) for at, one in grouped]
+    )
+    yield _gauge(
+        "consumer_lag_seconds", "Age of the oldest record not counted.", ["group", "topic"], _lag_s(status.partitions)
+    )
+    yield _counter(
+        "consumer_duplicates", "Records dropped as repeats.", PLACE, [(a, one.duplicates) for a, one in parts]
+    )
+    yield _gauge("consumer_dead_letters", "Dead letters.", PLACE, [(at, one.dead) for at, one in parts])
+    yield _gauge("consumer_holes", "Ranges the log has not shown.", PLACE, [(at, len(one.holes)) for at, one in parts])
+    if committed:
+        yield _gauge(
+            "consumer_last_commit_timestamp_seconds", "When a batch was last counted.", [], [((), max(committed))]
+        )
+
+
+def _lag_s(partitions: Sequence[PartitionStatus]) -> Samples:
+    topics: dict[str, float] = {}
+    for one in partitions:
+        topics[one.topic] = max(topics.get(one.topic, 0.0), one.lag_s or 0.0)
+    return [((GROUP, topic), lag_s) for topic, lag_s in topics.items()]
+
+
+def _projections(status: PipelineStatus) -> Iterator[Metric]:
+    positions = [((one.topic, str(one.partition)), one.position) for one in status.partitions]
+    behind_s = (status.asked_at - status.completeness.complete_up_to).total_seconds()
+    yield _gauge("projection_position", "The next offset to count.", PLACE, positions)
+    yield _gauge("projection_freshness_seconds", "How far back the figures are complete.", [], [((), behind_s)])
+    yield _gauge("projection_generation", "The generation that serves.", [], [((), status.completeness.generation)])
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> Metric:
+    family = GaugeMetricFamily(f"countinghouse_{name}", text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: Sequence[str], samples: Samples) -> Metric:
+    family = CounterMetricFamily(f"countinghouse_{name}", text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _version() -> str:
+    try:
+        return version("countinghouse")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,79 @@
+"""The frame of every page: where it reads from, what was chosen, and how complete the figures are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from litestar import Request, get
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Template
+
+from backoffice.pipeline import CompletenessStamp, Pipeline
+from projections.periods import zone_named
+from projections.read_model import ReadModel
+
+from .selection import PRESETS, ZONES, Selection, selected
+
+WebRequest = Request[Any, Any, State]
+
+PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where pages read from."""
+
+    read_model: ReadModel
+    pipeline: Pipeline
+    default_tz: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its template and what fills it. `choices` are its own names in the URL."""
+
+    path: str
+    title: str
+    template: str
+    fill: Callable[[Sources, Selection], Awaitable[Mapping[str, Any]]]
+    choices: tuple[str, ...] = ()
+
+
+def route(page: Page, sources: Sources) -> HTTPRouteHandler:
+    """The handler of a page. The stamp is read before the figures, so that they hold at least what it says."""
+
+    @get(page.path, include_in_schema=False, name=page.template)
+    async def show(request: WebRequest) -> Template:
+        selection = selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices)
+        stamp = await sources.pipeline.completeness()
+        filled = await page.fill(sources, selection)
+        return Template(template_name=page.template, context={**framed(page, selection, stamp), **filled})
+
+    return show
+
+
+def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[str, Any]:
+    zone = zone_named(selection.tz)
+
+    def when(instant: datetime | None) -> str:
+        if instant is None:
+            return ""
+        local = instant.astimezone(zone)
+        return f"{local.day} {local:%b %Y, %H:%M:%S}"
+
+    return {
+        "page": page,
+        "pages": PAGES,
+        "title": page.title,
+        "selection": selection,
+        "presets": PRESETS,
+        "zones": ZONES,
+        "stamp": stamp,
+        "when": when,
+        "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
+        "picker": True,
+    }

@@ -1,0 +1,34 @@
+"""The pipeline: outbox → log → consumer → figures, what is on its way in each, and what can't go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backoffice.pipeline import PipelineStatus
+
+from .frame import Page, Sources
+from .selection import Selection
+
+
+async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
+    status = await sources.pipeline.status()
+    return {"status": status, "stamp": status.completeness, "picker": False, **_summed(status)}
+
+
+def _summed(status: PipelineStatus) -> dict[str, Any]:
+    lags = [one.lag_s for one in status.partitions if one.lag_s is not None]
+    return {
+        "sent": sum(lane.sent for lane in status.lanes),
+        "failed": sum(lane.failed for lane in status.lanes),
+        "oldest_waiting_s": max((lane.oldest_waiting_s for lane in status.lanes), default=0.0),
+        "records": sum(one.log_end - one.log_begin for one in status.partitions),
+        "lag_s": max(lags, default=0.0),
+        "duplicates": sum(one.duplicates for one in status.partitions),
+        "dead": sum(one.dead for one in status.partitions),
+        "holes": [(one, hole) for one in status.partitions for hole in one.holes],
+        "serving": next((one for one in status.generations if one.state == "serving"), None),
+    }
+
+
+PIPELINE = Page("/pipeline", "Pipeline", "pipeline.html", _fill)
