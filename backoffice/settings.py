@@ -87,6 +87,14 @@ class Settings(BaseSettings):
         "is refused unless `COUNTINGHOUSE_INSECURE_LISTEN` is set.",
     )
     dashboard_port: int = Field(8100, ge=1, le=65535, description="The port of the dashboard.")
+    probe_host: str = Field(
+        "127.0.0.1", min_length=1, description="The address of the health and metrics ports of processes without pages."
+    )
+    relay_port: int = Field(
+        0, ge=0, le=65535, description="The relay's port for `/livez`, `/readyz` and `/metrics`; 0 for none."
+    )
+    consumer_port: int = Field(0, ge=0, le=65535, description="The same of the consumer.")
+    archiver_port: int = Field(0, ge=0, le=65535, description="The same of the archiver.")
     insecure_listen: bool = Field(
         False,
         description="Lets the dashboard listen on an address that other machines may reach. Whoever reaches it sees "
@@ -130,6 +138,12 @@ class Settings(BaseSettings):
         description="Dead letters among the last 10,000 records of a partition that stop it: so many are a fault of "
         "ours, not of the records.",
     )
+    generations_kept: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Generations of figures that served before and are kept for `countinghouse rebuild --rollback`.",
+    )
     outbox_keep_days: float = Field(
         7.0, gt=0, le=3650, description="Days for which rows that were sent stay in the outbox."
     )
@@ -149,6 +163,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         """So that processes started elsewhere, and the URLs made from it, mean the same folder."""
         return value.expanduser().absolute()
+
+    @field_validator("archive_url")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("must be a folder: this version keeps its archive in files")
+        return str(Path(value).expanduser().absolute())
 
     @field_validator("lease_renew_s")
     @classmethod

@@ -42,7 +42,7 @@ def shown_settings(settings: Settings, environment: Mapping[str, str], *, data_o
         yield Shown(
             name=key,
             value=_text(getattr(settings, name)),
-            default=default_text(field),
+            default=default_text(field).replace("`", "").replace("*", ""),
             source="--data" if data_option and key == DATA_DIR else source,
             description=field.description or "",
         )
@@ -51,9 +51,7 @@ def shown_settings(settings: Settings, environment: Mapping[str, str], *, data_o
 def as_text(shown: Iterator[Shown]) -> str:
     """Lines that can stand in an environment file."""
     return "\n".join(
-        f"# {one.description}\n# Default: {one.default.replace('`', '').replace('*', '')}. From: {one.source}.\n"
-        f"{one.name}={one.value}\n"
-        for one in shown
+        f"# {one.description}\n# Default: {one.default}. From: {one.source}.\n{one.name}={one.value}\n" for one in shown
     )
 
 

@@ -1,0 +1,174 @@
+"""The commands that look at a shop or mend it. The processes, and what needs the commerce API, are in __main__.py.
+
+Each imports what it runs only when it runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from .options import Data, Json, Zone, choice, console, settings_of_a_shop
+from .settings import read_settings
+
+
+def config(
+    data: Data = None,
+    json: Json = False,
+    page: Annotated[bool, typer.Option("--page", help="As docs/settings.md has them.", hidden=True)] = False,
+) -> None:
+    """Show every setting: its value, its default, where the value comes from, and what it means."""
+    from .commands.config import as_json, as_text, settings_page, shown_settings
+
+    if page:
+        typer.echo(settings_page(), nl=False)
+        return
+    shown = shown_settings(read_settings(data), os.environ, data_option=data is not None)
+    typer.echo(as_json(shown) if json else as_text(shown))
+
+
+def schema(data: Data = None) -> None:
+    """Print the JSON Schema of every event, as it stands in the log."""
+    from .commands.events import events_schema
+
+    typer.echo(events_schema())
+
+
+def figures(
+    data: Data = None,
+    by: Annotated[str, typer.Option(metavar="KEYS", help="product, and day or hour, with a comma.")] = "product,day",
+    tz: Zone = "UTC",
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day, as 2011-03-27.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, itself included.")] = None,
+    product: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this one. May be repeated.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet")] = "table",
+) -> None:
+    """Print the figures, sorted by their keys. Money is in minor units."""
+    from .commands.figures import Format, figures_as, question_from_options
+    from .stores import Stores
+
+    settings = settings_of_a_shop(data)
+    question = question_from_options(by, tz, first, last, product)
+    chosen = choice(Format, form)
+
+    async def answer() -> bytes:
+        async with Stores(settings) as stores:
+            return await figures_as(stores.read_model(), question, chosen, console().width)
+
+    sys.stdout.buffer.write(asyncio.run(answer()))
+
+
+def status(data: Data = None, json: Json = False) -> None:
+    """Show where every event is: outbox, log, figures, dead letters, generations."""
+    from .commands.status import print_status, status_json
+    from .pipeline import PipelineStatus
+    from .stores import Stores
+
+    settings = settings_of_a_shop(data)
+
+    async def answer() -> PipelineStatus:
+        async with Stores(settings) as stores:
+            return await stores.pipeline().status()
+
+    found = asyncio.run(answer())
+    if json:
+        typer.echo(status_json(found), nl=False)
+    else:
+        print_status(console(), found)
+
+
+def drain(
+    data: Data = None,
+    timeout_s: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds to wait at most.")] = None,
+) -> None:
+    """Wait until everything accepted is counted. Exit code 1 when it isn't in time."""
+    from .commands.drain import Drained, drain, progress_line, remarks
+    from .stores import Stores
+
+    settings = settings_of_a_shop(data)
+    screen = console(stderr=True)
+
+    async def wait() -> Drained:
+        async with Stores(settings) as stores:
+            with screen.status("Draining") as line:
+                return await drain(stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
+
+    drained = asyncio.run(wait())
+    for remark in remarks(drained):
+        typer.echo(remark, err=True)
+    raise typer.Exit(drained.exit_code)
+
+
+def explain(
+    data: Data = None,
+    product: Annotated[str, typer.Option("--product", metavar="ID")] = ...,  # type: ignore[assignment]
+    day: Annotated[str, typer.Option("--day", metavar="DAY", help="As 2011-03-27.")] = ...,  # type: ignore[assignment]
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME")] = ...,  # type: ignore[assignment]
+    tz: Zone = "UTC",
+    json: Json = False,
+) -> None:
+    """Show the events behind one figure, and their sum beside the figure. Exit code 1 when they differ."""
+    from .commands.explain import explanations, explanations_json, print_explanations
+
+    found = asyncio.run(explanations(settings_of_a_shop(data), product, day, metric, tz))
+    if json:
+        typer.echo(explanations_json(found))
+    else:
+        print_explanations(console(), found)
+    raise typer.Exit(0 if all(one.adds_up for one in found) else 1)
+
+
+def rebuild(
+    data: Data = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Let the generation before serve again.")] = False,
+    accept_differences: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Switch although the figures differ; the reason is kept.")
+    ] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the generation.")] = "rebuilt by an operator",
+) -> None:
+    """Count everything again from offset zero beside the serving figures, compare, and switch if equal."""
+    from .commands.rebuild import ShownProgress, rebuild, roll_back
+
+    settings = settings_of_a_shop(data)
+    progress = ShownProgress(console(stderr=True))
+    try:
+        if rollback:
+            done = asyncio.run(roll_back(settings, progress, note))
+        else:
+            done = asyncio.run(rebuild(settings, progress, note, accept_differences))
+    finally:
+        progress.end()
+    typer.echo(f"Generation {done.generation} serves in place of {done.replaced}; {done.records} records were counted.")
+
+
+def dead(data: Data = None) -> None:
+    """List the rows that the log will never take."""
+    from .commands.outbox import dead_rows, dead_table
+
+    rows = asyncio.run(dead_rows(settings_of_a_shop(data)))
+    if rows:
+        console().print(dead_table(rows))
+    else:
+        typer.echo("No row is dead.")
+
+
+def redrive(
+    data: Data = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="All that wait for it when none.")] = None,
+) -> None:
+    """Send dead rows again, as new rows with new sequences. Mend first what the log refused."""
+    from .commands.outbox import redrive
+
+    typer.echo(f"{asyncio.run(redrive(settings_of_a_shop(data), ids or []))} rows go again.")
+
+
+def reincarnate(data: Data = None) -> None:
+    """Go on after the commerce database was put back from an older copy. Stop the relay first."""
+    from .commands.outbox import begin_incarnation
+
+    done = asyncio.run(begin_incarnation(settings_of_a_shop(data)))
+    typer.echo(f"{done.source}: {done.already_sent} rows were sent before and are done, {done.waiting} go now.")

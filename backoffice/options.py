@@ -1,0 +1,83 @@
+"""What the commands of the command line share: options, settings, how output and processes begin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from .settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from rich.console import Console
+
+    from .serve import Work
+
+
+def _data_before_or_after(context: typer.Context, value: Path | None) -> Path | None:
+    """`countinghouse --data DIR status` means what `countinghouse status --data DIR` does."""
+    before: Path | None = context.find_root().params.get("data")
+    return value if value is not None else before
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", help="Where the files live.", show_default=False, callback=_data_before_or_after
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+Zone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="The IANA time zone whose days and hours are meant.")]
+
+PIPED_WIDTH = 200
+"""Characters in a line of a table that goes into a file or a pipe: nobody's window is to fold it."""
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def settings_of_a_shop(data: Path | None) -> Settings:
+    """For commands that look at a shop: looking must not make one. Raises NothingStartedError."""
+    from event_store.connect import sqlite_path
+
+    from .commands.status import require_files
+
+    settings = read_settings(data)
+    require_files(
+        {
+            "commerce database": sqlite_path(settings.commerce_db_url, "sqlite+aiosqlite"),
+            "log": sqlite_path(settings.log_url, "sqlite"),
+            "back-office database": sqlite_path(settings.backoffice_db_url, "sqlite+aiosqlite"),
+        }
+    )
+    return settings
+
+
+def run_process(
+    name: str, settings: Settings, work: Work, loop_factory: Callable[[], AbstractEventLoop] | None = None
+) -> None:
+    """A process of ours: log lines under its name, and a clean stop on SIGTERM."""
+    from .logs import configure_logs
+    from .serve import run_until_stopped
+
+    configure_logs(settings.log_level, settings.log_format, name)
+    run_until_stopped(work, grace_s=settings.stop_grace_s, loop_factory=loop_factory)
+
+
+def console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def choice(kind: type[Choice], text: str) -> Choice:
+    try:
+        return kind(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(kind)}") from None

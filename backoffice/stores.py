@@ -1,0 +1,93 @@
+"""What a command opens from the settings: each store once, at its first use, and all closed at the end.
+
+async with Stores(settings) as stores:
+    status = await stores.pipeline().status()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from event_store.archive import Archive
+from event_store.codec import Codec
+from event_store.connect import open_leases, open_log, open_outbox
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.history import History
+from event_store.lease import Leases
+from event_store.log import Log
+from event_store.outbox import Outbox
+from event_store.topics import TOPICS
+from projections.catalogue import PROJECTIONS
+from projections.connect import open_read_model
+from projections.projector import Projector
+from projections.read_model import ReadModel
+
+from .pipeline import Pipeline
+from .settings import Settings
+
+T = TypeVar("T")
+
+
+class Stores:
+    def __init__(self, settings: Settings, crash_points: CrashPoints = NO_CRASH) -> None:
+        self.settings = settings
+        self.crash_points = crash_points
+        self.codec = Codec()
+        self._open: dict[str, Any] = {}
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._closing.aclose()
+
+    def outbox(self) -> Outbox:
+        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics()))
+
+    def log(self) -> Log:
+        return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
+
+    def read_model(self) -> ReadModel:
+        return self._once("read model", lambda: open_read_model(self.settings.backoffice_db_url, self.crash_points))
+
+    def leases(self) -> Leases:
+        """Of the back-office database: partitions, and the one rebuild at a time."""
+        return self._once("leases", lambda: open_leases(self.settings.backoffice_db_url))
+
+    def history(self) -> History:
+        return History(self.log(), Archive(Path(self.settings.archive_url), self.codec), self.codec)
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.outbox(), self.log(), self.read_model())
+
+    def projector(self, generation: int, *, serving: bool) -> Projector:
+        """A building generation takes any number of dead letters: they are compared with the serving one's."""
+        return Projector(
+            self.read_model(),
+            generation,
+            serving,
+            PROJECTIONS,
+            self.codec,
+            crash_points=self.crash_points,
+            dead_letter_limit=self.settings.dead_letter_limit if serving else None,
+        )
+
+    def _once(self, name: str, open_it: Callable[[], T]) -> T:
+        if name not in self._open:
+            store: Any = open_it()
+            self._closing.push_async_callback(store.close)
+            self._open[name] = store
+        found: T = self._open[name]
+        return found
+
+
+def topics() -> Mapping[str, int]:
+    """Topic → partitions."""
+    return {topic.name: topic.partitions for topic in TOPICS}
