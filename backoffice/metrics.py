@@ -76,9 +76,7 @@ def _consumer(status: PipelineStatus) -> Iterator[Metric]:
     yield _gauge(
         "consumer_lag_seconds", "Age of the oldest record not counted.", ["group", "topic"], _lag_s(status.partitions)
     )
-    yield _counter(
-        "consumer_duplicates", "Records dropped as repeats.", PLACE, [(a, one.duplicates) for a, one in parts]
-    )
+    yield _counter("consumer_duplicates", "Records dropped as repeats.", PLACE, repeats)
     yield _gauge("consumer_dead_letters", "Dead letters.", PLACE, [(at, one.dead) for at, one in parts])
     yield _gauge("consumer_holes", "Ranges the log has not shown.", PLACE, [(at, len(one.holes)) for at, one in parts])
     if committed:

@@ -86,10 +86,7 @@ async def _answer(read_model: ReadModel, question: Question, stamp: Completeness
         first=first.isoformat() if first else None,
         last=last.isoformat() if last else None,
         products=None if question.products is None else list(question.products),
-        columns=[
-            FigureColumn(one.name, one.title, one.unit.value)
-            for one in (*COLUMNS, *(RATIOS if question.ratios else ()))
-        ],
+        columns=[FigureColumn(one.name, one.title, one.unit.value) for one in question.columns],
         rows=rows.to_dicts(),
     )
 
