@@ -80,8 +80,8 @@ def create_dashboard(
         openapi_config=OpenAPIConfig(
             title="Countinghouse: figures and status",
             version="1",
-            path="/api",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
         ),
         logging_config=None,
         debug=False,

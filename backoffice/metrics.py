@@ -39,7 +39,7 @@ async def scrape(pipeline: Pipeline) -> bytes:
     return generate_latest(registry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PipelineCollector(Collector):
     status: PipelineStatus | None
 

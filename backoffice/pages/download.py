@@ -20,8 +20,14 @@ FORMULA_STARTS = r"^[=+\-@\t\r\x00＝＋－＠]"
 
 def without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
     """The same rows, texts that begin like a formula led by an apostrophe."""
-    text = pl.col(pl.String)
-    return answer.with_columns(pl.when(text.str.contains(FORMULA_STARTS)).then("'" + text).otherwise(text))
+    texts = [pl.col(name) for name, kind in answer.schema.items() if kind == pl.String]
+    led = [(pl.lit("'") + text).alias(text.meta.output_name()) for text in texts]
+    return answer.with_columns(
+        [
+            pl.when(text.str.contains(FORMULA_STARTS)).then(quoted).otherwise(text)
+            for text, quoted in zip(texts, led, strict=True)
+        ]
+    )
 
 
 def route(sources: Sources) -> HTTPRouteHandler:

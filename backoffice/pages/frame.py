@@ -41,17 +41,27 @@ class Page:
     template: str
     fill: Callable[[Sources, Selection], Awaitable[Mapping[str, Any]]]
     choices: tuple[str, ...] = ()
+    under: str = ""
+    """The page of the navigation that it belongs to, where that isn't itself."""
+    shows_figures: bool = True
+    """Whether what it shows stays the same as long as nothing more is counted."""
 
 
 def route(page: Page, sources: Sources) -> HTTPRouteHandler:
-    """The handler of a page. The stamp is read before the figures, so that they hold at least what it says."""
+    """The handler of a page. The stamp is read before the figures, so that they hold at least what it says.
+
+    A page that asks for itself again says in `X-Figures-Version` what it shows. As long as that is true, the stamp
+    alone is the answer: sums over months are not added up again because two seconds have passed.
+    """
 
     @get(page.path, include_in_schema=False, name=page.template)
     async def show(request: WebRequest) -> Template:
         selection = selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices)
         stamp = await sources.pipeline.completeness()
-        filled = await page.fill(sources, selection)
-        return Template(template_name=page.template, context={**framed(page, selection, stamp), **filled})
+        frame = framed(page, selection, stamp)
+        if page.shows_figures and request.headers.get("x-figures-version") == frame["version"]:
+            return Template(template_name="stamp.html", context=frame)
+        return Template(template_name=page.template, context={**frame, **await page.fill(sources, selection)})
 
     return show
 
@@ -66,13 +76,15 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         return f"{local.day} {local:%b %Y, %H:%M:%S}"
 
     return {
-        "page": page,
+        "here": page.under or page.path,
         "pages": PAGES,
         "title": page.title,
         "selection": selection,
         "presets": PRESETS,
         "zones": ZONES,
         "stamp": stamp,
+        # A preset names other days after midnight.
+        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}",
         "when": when,
         "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
         "picker": True,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backoffice.pipeline import PipelineStatus
+from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
 from .selection import Selection
@@ -27,8 +28,8 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
         "duplicates": sum(one.duplicates for one in status.partitions),
         "dead": sum(one.dead for one in status.partitions),
         "holes": [(one, hole) for one in status.partitions for hole in one.holes],
-        "serving": next((one for one in status.generations if one.state == "serving"), None),
+        "late_after_s": LATE_AFTER_S,
     }
 
 
-PIPELINE = Page("/pipeline", "Pipeline", "pipeline.html", _fill)
+PIPELINE = Page("/pipeline", "Pipeline", "pipeline.html", _fill, shows_figures=False)

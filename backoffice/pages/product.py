@@ -67,4 +67,4 @@ async def _hours(sources: Sources, selection: Selection, product_id: str) -> Map
     }
 
 
-PRODUCT = Page("/product", "Product", "product.html", _fill, choices=("id", "day", "page"))
+PRODUCT = Page("/product", "Product", "product.html", _fill, choices=("id", "day", "page"), under="/products")

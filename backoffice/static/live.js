@@ -2,7 +2,9 @@
 "use strict";
 
 const EVERY_MS = 2000;
+const REST = 4; // After an answer that took long, wait this many times as long: an open page is no load.
 const connection = document.getElementById("connection");
+const content = document.getElementById("content");
 
 function busy(region) {
   const selection = document.getSelection();
@@ -10,24 +12,35 @@ function busy(region) {
   return selecting || region.contains(document.activeElement);
 }
 
+// Whether everything fresh could be put in place; what somebody is using stays as it is until they are done.
 function replace(fresh) {
+  let complete = true;
   for (const region of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(region.id);
-    if (next === null || next.outerHTML === region.outerHTML || busy(region)) continue;
+    if (next === null || next.outerHTML === region.outerHTML) continue;
+    if (busy(region)) {
+      complete = false;
+      continue;
+    }
     const places = [...region.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
     region.replaceChildren(...next.childNodes);
     region.className = next.className;
     region.querySelectorAll(".scroll").forEach((one, index) => { one.scrollLeft = places[index] ?? 0; });
   }
+  return complete;
 }
 
 async function refresh() {
-  const response = await fetch(location.href, { cache: "no-store", headers: { Accept: "text/html" } });
+  const headers = { Accept: "text/html", "X-Figures-Version": content.dataset.version };
+  const response = await fetch(location.href, { cache: "no-store", headers });
   if (!response.ok) throw new Error(String(response.status));
-  replace(new DOMParser().parseFromString(await response.text(), "text/html"));
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  const version = fresh.getElementById("content")?.dataset.version;
+  if (replace(fresh) && version !== undefined) content.dataset.version = version;
 }
 
 async function run() {
+  const began = performance.now();
   if (!document.hidden) {
     try {
       await refresh();
@@ -36,7 +49,7 @@ async function run() {
       connection.textContent = "No answer from the dashboard: what you see is the last it said.";
     }
   }
-  setTimeout(run, EVERY_MS);
+  setTimeout(run, Math.max(EVERY_MS, REST * (performance.now() - began)));
 }
 
 if (document.querySelector("[data-live]") !== null) setTimeout(run, EVERY_MS);
