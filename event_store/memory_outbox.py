@@ -73,12 +73,12 @@ class _LaneRows:
         (self.failures, self.error, self.retry_at_us) = (self.failures + 1, error, retry_at_us)
 
     def withhold(self, sequence: int, withheld: Draft) -> _Row | None:
-        """Puts `withheld` in the place of an unacknowledged row and returns that row."""
+        """Puts `withheld` in the place of an unacknowledged row, under its key, and returns that row."""
         if not self.acknowledged < sequence < self.next_sequence:
             return None
         index = self._index(sequence)
         row = self.drawn[index]
-        self.drawn[index] = _Row(withheld.event_id, withheld.key, withheld.payload, row.recorded_at_us)
+        self.drawn[index] = _Row(withheld.event_id, row.key, withheld.payload, row.recorded_at_us)
         return row
 
     def clean(self, before_us: int, most: int) -> int:
