@@ -74,8 +74,8 @@ async def import_online_retail(
     `rejects` gets every refused row with its number and reason before anything is sent, and again at the end where
     the API refused some too. `progress` is called in the event loop, at most ten times a second.
 
-    Raises UnreadableRetailFile, ValueError and OSError before anything is sent; WrongAddress; ApiSilent when the API was away for
-    `patience_s`. Whatever was sent by then is kept: the same import run again goes on from there.
+    Raises UnreadableRetailFile, ValueError and OSError before anything is sent; then WrongAddress, or ApiSilent when
+    the API was away for `patience_s`. Whatever was sent by then is kept: the same import run again goes on from there.
     """
     progress(Progress(Phase.READING, 0, 0))
     retail = await asyncio.to_thread(read_online_retail, file)
