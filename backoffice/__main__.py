@@ -5,14 +5,17 @@ Exit codes: failures.py.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from . import command_line
-from .options import Data, run_process
+from .failures import CommandFailed, exit_code
+from .options import Data, InsecureListen, console, run_process
 from .settings import SettingsError, read_settings
 
 
@@ -23,8 +26,6 @@ def main() -> None:
     except SettingsError as error:
         _end(error.problems, 2)
     except Exception as error:
-        from .failures import exit_code
-
         code = exit_code(error)
         if code is None:
             raise
@@ -39,6 +40,7 @@ def command_line_app() -> typer.Typer:
         relay,
         consumer,
         archiver,
+        dashboard,
         command_line.figures,
         command_line.explain,
         command_line.status,
@@ -55,6 +57,10 @@ def command_line_app() -> typer.Typer:
     events = typer.Typer(no_args_is_help=True, help="The facts.")
     events.callback()(lambda: None)
     events.command()(command_line.schema)
+    imports = typer.Typer(no_args_is_help=True, help="Bring in a shop's own records.")
+    imports.callback()(lambda: None)
+    imports.command("online-retail")(import_retail)
+    app.add_typer(imports, name="import")
     app.add_typer(outbox, name="outbox")
     app.add_typer(events, name="events")
     return app
@@ -64,12 +70,12 @@ def countinghouse(data: Data = None) -> None:
     """The event-sourced back office of a shop. Every command takes --data, before its name or after it."""
 
 
-def up(data: Data = None) -> None:
+def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
     """Run every process of the shop on this machine. Restarts what dies; Ctrl-C or SIGTERM stops all."""
     from .commands.up import run_up
     from .logs import configure_logs
 
-    settings = read_settings(data)
+    settings = read_settings(data, insecure_listen=insecure_listen)
     configure_logs(settings.log_level, settings.log_format, "up")
     raise typer.Exit(0 if run_up(settings, [], typer.echo) else 1)
 
@@ -96,6 +102,40 @@ def archiver(data: Data = None) -> None:
 
     settings = read_settings(data)
     run_process("archiver", settings, lambda stop: run_archiver(settings, stop))
+
+
+def dashboard(data: Data = None, insecure_listen: InsecureListen = False) -> None:
+    """Show the figures and the pipeline as pages and as JSON."""
+    from .commands.dashboard import run_dashboard
+    from .serve import fast_loop
+
+    settings = read_settings(data, insecure_listen=insecure_listen)
+    run_process("dashboard", settings, lambda stop: run_dashboard(settings, stop), fast_loop)
+
+
+def import_retail(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .csv.xz file.")],
+    data: Data = None,
+    api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
+    rejects: Annotated[Path | None, typer.Option(dir_okay=False, help="Where refused rows go, with reasons.")] = None,
+) -> None:
+    """Send an Online Retail invoice file through the commerce API. Safe to repeat."""
+    from producer_api.aiohttp_caller import ApiSilent
+    from producer_api.online_retail_import import import_online_retail
+    from producer_api.online_retail_sending import WrongAddress
+
+    from .commands.import_progress import ImportProgress
+
+    api_url = api or read_settings(data).api_url
+    try:
+        with ImportProgress(console(stderr=True)) as progress:
+            account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show))
+    except (ApiSilent, WrongAddress) as error:
+        raise CommandFailed(f"{error} What was sent is kept: run the same import again to go on.", 1) from error
+    except (ValueError, OSError) as error:
+        raise CommandFailed(str(error), 2) from error
+    typer.echo(account.describe())
+    raise typer.Exit(1 if account.delivery.failed else 0)
 
 
 def _end(lines: list[str], code: int) -> NoReturn:

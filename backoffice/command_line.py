@@ -41,7 +41,7 @@ def schema(data: Data = None) -> None:
 def figures(
     data: Data = None,
     by: Annotated[str, typer.Option(metavar="KEYS", help="product, and day or hour, with a comma.")] = "product,day",
-    tz: Zone = "UTC",
+    tz: Zone = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day, as 2011-03-27.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, itself included.")] = None,
     product: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this one. May be repeated.")] = None,
@@ -52,7 +52,7 @@ def figures(
     from .stores import Stores
 
     settings = settings_of_a_shop(data)
-    question = question_from_options(by, tz, first, last, product)
+    question = question_from_options(by, tz or settings.time_zone, first, last, product)
     chosen = choice(Format, form)
 
     async def answer() -> bytes:
@@ -108,13 +108,14 @@ def explain(
     product: Annotated[str, typer.Option("--product", metavar="ID")] = ...,  # type: ignore[assignment]
     day: Annotated[str, typer.Option("--day", metavar="DAY", help="As 2011-03-27.")] = ...,  # type: ignore[assignment]
     metric: Annotated[str, typer.Option("--metric", metavar="NAME")] = ...,  # type: ignore[assignment]
-    tz: Zone = "UTC",
+    tz: Zone = None,
     json: Json = False,
 ) -> None:
     """Show the events behind one figure, and their sum beside the figure. Exit code 1 when they differ."""
     from .commands.explain import explanations, explanations_json, print_explanations
 
-    found = asyncio.run(explanations(settings_of_a_shop(data), product, day, metric, tz))
+    settings = settings_of_a_shop(data)
+    found = asyncio.run(explanations(settings, product, day, metric, tz or settings.time_zone))
     if json:
         typer.echo(explanations_json(found))
     else:

@@ -6,19 +6,27 @@
 from __future__ import annotations
 
 
+class CommandFailed(Exception):
+    """A command's expected end. The message says what happened and what to do."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def exit_code(error: Exception) -> int | None:
     """The exit code of an error whose message says it all; None for a fault of ours, which deserves its trace-back."""
     from event_store.errors import EventStoreError
     from projections.periods import QuestionError
 
+    from .address import AddressTakenError
     from .commands.outbox import NoSuchDeadRowError
     from .commands.status import NothingStartedError
+    from .loopback import OpenListenError
     from .occupancy import OccupiedError
-    from .serve import AddressTakenError
 
-    if isinstance(error, OccupiedError | AddressTakenError | QuestionError | NoSuchDeadRowError):
+    if isinstance(error, CommandFailed):
+        return error.code
+    if isinstance(error, OccupiedError | AddressTakenError | OpenListenError | QuestionError | NoSuchDeadRowError):
         return 2
-    if isinstance(error, EventStoreError | NothingStartedError):
-        return 1
-    # An address that no back end opens, a metric that isn't one: the ports say so with a ValueError.
-    return 2 if type(error) is ValueError else None
+    return 1 if isinstance(error, EventStoreError | NothingStartedError) else None

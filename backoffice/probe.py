@@ -17,7 +17,7 @@ from wsgiref.types import StartResponse
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from .serve import AddressTakenError
+from .address import AddressTakenError
 from .troubles import Troubles
 
 TURN_S = 1.0

@@ -10,27 +10,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import threading
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any
-
-import structlog
-import uvicorn
+from collections.abc import Awaitable, Callable
 
 from .settings import SUPERVISED
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Runs until the event is set, then finishes what it began and returns."""
-
-OPEN_RESPONSES_S = 5
-"""How long a stopping server waits for responses still being sent; an endless stream is cut off then."""
-
-log = structlog.get_logger()
-
-
-class AddressTakenError(Exception):
-    """Another program listens on the address. The message names it."""
 
 
 def run_until_stopped(
@@ -74,53 +60,7 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, grac
 def fast_loop() -> asyncio.AbstractEventLoop:
     """Makes a loop of uvloop where there is one. For web servers only: Kafka's client and uvloop don't get on."""
     try:
-        import uvloop  # noqa: PLC0415 - not installed on Windows
+        import uvloop
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us: uvicorn would raise them again after it stopped, and the exit code would be theirs."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves an ASGI application until `stop`, finishing the requests in flight. Raises AddressTakenError."""
-    listening = listen(host, port)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=OPEN_RESPONSES_S,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve([listening]))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    server.should_exit = True
-    await serving
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, bound here so that a taken address is one clear line."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(2048)
-    except OSError as error:
-        bound.close()
-        raise AddressTakenError(f"Can't listen on {host}, port {port}: {error.strerror or error}.") from error
-    bound.setblocking(False)
-    return bound

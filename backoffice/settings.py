@@ -14,11 +14,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from event_store.connect import sqlite_path
 from event_store.record import MAX_BATCH_RECORDS
 
 PREFIX = "COUNTINGHOUSE_"
@@ -101,6 +103,11 @@ class Settings(BaseSettings):
         "every figure.",
     )
 
+    time_zone: str = Field(
+        "UTC",
+        description="The IANA time zone whose days and hours are meant where a page or a command names none.",
+    )
+
     relay_name: str = Field(
         default_factory=lambda: process_name("relay"),
         min_length=1,
@@ -164,6 +171,23 @@ class Settings(BaseSettings):
         """So that processes started elsewhere, and the URLs made from it, mean the same folder."""
         return value.expanduser().absolute()
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be an IANA time zone such as Europe/London")
+        return value
+
+    @field_validator("commerce_db_url", "backoffice_db_url", "log_url")
+    @classmethod
+    def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
+        scheme = "sqlite" if info.field_name == "log_url" else "sqlite+aiosqlite"
+        try:
+            sqlite_path(value, scheme)
+        except ValueError:
+            raise ValueError(f"must be {scheme}:///path/to/file.db, the only kind this version can open") from None
+        return value
+
     @field_validator("archive_url")
     @classmethod
     def _folder(cls, value: str) -> str:
@@ -173,7 +197,7 @@ class Settings(BaseSettings):
 
     @field_validator("lease_renew_s")
     @classmethod
-    def _renewed_in_time(cls, value: float, info: Any) -> float:
+    def _renewed_in_time(cls, value: float, info: ValidationInfo) -> float:
         ttl_s = info.data.get("lease_ttl_s")
         if ttl_s is not None and value * 2 > ttl_s:
             raise ValueError(f"must be at most half of COUNTINGHOUSE_LEASE_TTL_S, which is {ttl_s:g}")
@@ -188,11 +212,14 @@ class Settings(BaseSettings):
         return f"http://{_reachable(self.dashboard_host)}:{self.dashboard_port}"
 
 
-def read_settings(data_dir: Path | None = None) -> Settings:
-    """The settings of this process; `data_dir` is what `--data` said. Raises SettingsError."""
+def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False) -> Settings:
+    """The settings of this process, where options of the command line come first. Raises SettingsError."""
     problems = unknown_variables(os.environ)
+    options: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+    if insecure_listen:
+        options["insecure_listen"] = True
     try:
-        settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+        settings = Settings(**options)
     except ValidationError as error:
         wrong = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
         raise SettingsError([*problems, *(_problem(item) for item in wrong)]) from None

@@ -10,24 +10,24 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from event_store.archive import Archive
 from event_store.codec import Codec
 from event_store.connect import open_leases, open_log, open_outbox
 from event_store.crash_points import NO_CRASH, CrashPoints
-from event_store.history import History
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
 from event_store.topics import TOPICS
-from projections.catalogue import PROJECTIONS
-from projections.connect import open_read_model
-from projections.projector import Projector
-from projections.read_model import ReadModel
 
-from .pipeline import Pipeline
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from event_store.history import History
+    from projections.projector import Projector
+    from projections.read_model import ReadModel
+
+    from .pipeline import Pipeline
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class Stores:
         return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
 
     def read_model(self) -> ReadModel:
+        from projections.connect import open_read_model
+
         return self._once("read model", lambda: open_read_model(self.settings.backoffice_db_url, self.crash_points))
 
     def leases(self) -> Leases:
@@ -62,13 +64,21 @@ class Stores:
         return self._once("leases", lambda: open_leases(self.settings.backoffice_db_url))
 
     def history(self) -> History:
+        from event_store.archive import Archive
+        from event_store.history import History
+
         return History(self.log(), Archive(Path(self.settings.archive_url), self.codec), self.codec)
 
     def pipeline(self) -> Pipeline:
+        from .pipeline import Pipeline
+
         return Pipeline(self.outbox(), self.log(), self.read_model())
 
     def projector(self, generation: int, *, serving: bool) -> Projector:
         """A building generation takes any number of dead letters: they are compared with the serving one's."""
+        from projections.catalogue import PROJECTIONS
+        from projections.projector import Projector
+
         return Projector(
             self.read_model(),
             generation,

@@ -26,6 +26,9 @@ LONGEST_PAUSE_S = 5.0
 STEADY_S = 10.0
 """A process that lived this long starts again at the first pause when it dies."""
 
+CLEAN_ENDS = (0, -signal.SIGTERM)
+"""The second is of a process that was still starting, and had nothing to finish."""
+
 log = structlog.get_logger()
 
 
@@ -80,7 +83,7 @@ class Supervisor:
             await process.wait()
             return False
         log.info(f"{child.name} stopped.", action="supervisor.stopped", child=child.name, code=process.returncode)
-        return process.returncode == 0
+        return process.returncode in CLEAN_ENDS
 
 
 async def _start(child: Child) -> asyncio.subprocess.Process:

@@ -11,8 +11,9 @@ from rich.table import Table
 from backoffice.settings import Settings
 from backoffice.stores import Stores
 from event_store.facts import BUCKET_S
-from projections.catalogue import FIGURES
+from projections.catalogue import FIGURES, METRICS
 from projections.explain import Explainer, Explanation
+from projections.figures import UnknownMetric
 from projections.periods import Range, day_named, days, zone_named
 
 ALL_TIME = (0, 2**35 - BUCKET_S)
@@ -22,9 +23,12 @@ ALL_TIME = (0, 2**35 - BUCKET_S)
 async def explanations(settings: Settings, product_id: str, day: str, metric: str, tz: str) -> Sequence[Explanation]:
     """One per currency; none where nothing happened.
 
-    Raises QuestionError for a day or zone, ValueError for a metric that events don't add up to.
+    Raises QuestionError for a day, a zone, or a metric that events don't add up to.
     """
     asked = day_named(day)
+    if metric not in {one.name for one in METRICS}:
+        known = ", ".join(one.name for one in METRICS)
+        raise UnknownMetric(f"{metric[:32]!r} is no figure that events add up to; use {known}")
     async with Stores(settings) as stores:
         explainer = Explainer(stores.read_model(), stores.history(), FIGURES)
         return [

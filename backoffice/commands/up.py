@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
+from backoffice.address import AddressTakenError, listen
+from backoffice.loopback import refuse_open_listen
 from backoffice.occupancy import Occupancy
-from backoffice.serve import AddressTakenError, listen, run_until_stopped
+from backoffice.serve import run_until_stopped
 from backoffice.settings import Settings, variable
 from backoffice.supervisor import Child, Supervisor
 
@@ -25,8 +27,9 @@ Say = Callable[[str], None]
 def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
     """Runs until SIGTERM or SIGINT; True when every process ended by itself.
 
-    Raises OccupiedError and AddressTakenError before anything is started.
+    Raises OpenListenError, OccupiedError and AddressTakenError before anything is started.
     """
+    refuse_open_listen(settings.dashboard_host, settings.insecure_listen)
     occupancy = Occupancy(settings.data_dir)
     try:
         for role in ("api", "dashboard"):
@@ -60,6 +63,8 @@ def children(settings: Settings) -> list[Child]:
 def child(settings: Settings, command: str, **overrides: str) -> Child:
     """One command of ours as a process; a name that the operator chose stands."""
     chosen = {name: value for name, value in overrides.items() if name not in settings.model_fields_set}
+    if settings.insecure_listen:
+        chosen["insecure_listen"] = "true"
     return Child(
         command,
         (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir)),

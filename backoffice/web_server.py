@@ -1,0 +1,46 @@
+"""The web server that each of our web processes runs in its own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+
+from .address import listen
+
+OPEN_RESPONSES_S = 5
+"""How long a stopping server waits for responses still being sent; an endless stream is cut off then."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: uvicorn would raise them again after it stopped, and the exit code would be theirs."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:
+    """Serves an ASGI application until `stop`, finishing the requests in flight. Raises AddressTakenError."""
+    listening = listen(host, port)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=OPEN_RESPONSES_S,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    server.should_exit = True
+    await serving
