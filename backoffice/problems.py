@@ -49,12 +49,12 @@ def request_id(scope: Any) -> str:
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """The answer to a request that raised `error`."""
+    """The answer to a request that raised `error`. Its URL isn't read: a hostile Host header makes it unreadable."""
     problem = _problem(error, f"urn:uuid:{request_id(request.scope)}")
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _report(request, error, problem)
     headers = getattr(error, "headers", None) if isinstance(error, HTTPException) else None
-    if is_for_programs(request.url.path):
+    if is_for_programs(request.scope["path"]):
         return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
     context = {"problem": problem, "title": problem.title, "picker": False, "pages": _PAGES, "carried": _same}
     return Template("problem.html", context=context, status_code=problem.status, headers=headers)
@@ -73,7 +73,7 @@ def _same(path: str) -> str:
 
 def _report(request: Request[Any, Any, Any], error: Exception, problem: Problem) -> None:
     log.error(
-        f"{request.method} {request.url.path} failed: {error}",
+        f"{request.method} {request.scope['path']} failed: {error}",
         action="request_failed",
         request_id=problem.instance,
         status=problem.status,
