@@ -1,0 +1,55 @@
+"""Health: is the process alive, and can it take what it is asked to record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from event_store.errors import EventStoreError
+
+from .commerce import Commerce, encode
+from .http_call import JSON
+from .openapi import Described
+
+
+class Check(Struct, frozen=True):
+    name: str
+    ok: bool
+    detail: str
+
+
+class Health(Struct, frozen=True):
+    ok: bool
+    checks: list[Check]
+
+
+LIVE = Described(answers={200: Health})
+READY = Described(answers={200: Health, 503: Health})
+
+
+def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
+    @get("/livez", operation_class=LIVE.operation(), operation_id="livez", tags=["health"])
+    async def livez() -> ASGIResponse:
+        """The process answers."""
+        return _answer(Health(ok=True, checks=[]))
+
+    @get("/readyz", operation_class=READY.operation(), operation_id="readyz", tags=["health"])
+    async def readyz() -> ASGIResponse:
+        """The database can be written to, and the outbox has its lanes."""
+        try:
+            await commerce.check_writable()
+        except EventStoreError as error:
+            check = Check("commerce database", ok=False, detail=type(error).__name__)
+        else:
+            check = Check("commerce database", ok=True, detail="")
+        return _answer(Health(check.ok, [check]))
+
+    return [livez, readyz]
+
+
+def _answer(health: Health) -> ASGIResponse:
+    return ASGIResponse(body=encode(health), status_code=200 if health.ok else 503, media_type=JSON)
