@@ -25,7 +25,7 @@ check: $(VENV)/installed-test
 	$(BIN)/mypy
 
 docs: $(VENV)/installed
-	$(BIN)/python -m backoffice config --page > docs/settings.md
+	$(BIN)/python -m backoffice docs docs
 
 # Writes both lock files anew from pyproject.toml, for every platform and Python that it allows.
 lock: $(VENV)/created

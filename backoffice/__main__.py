@@ -63,6 +63,7 @@ def command_line_app() -> typer.Typer:
     app.add_typer(imports, name="import")
     app.add_typer(outbox, name="outbox")
     app.add_typer(events, name="events")
+    app.command(hidden=True)(docs)
     return app
 
 
@@ -117,7 +118,7 @@ def import_retail(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .csv.xz file.")],
     data: Data = None,
     api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
-    rejects: Annotated[Path | None, typer.Option(dir_okay=False, help="Where refused rows go, with reasons.")] = None,
+    rejects: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where refused rows go, with reasons.")] = None,
 ) -> None:
     """Send an Online Retail invoice file through the commerce API. Safe to repeat."""
     from producer_api.aiohttp_caller import ApiSilent
@@ -136,6 +137,13 @@ def import_retail(
         raise CommandFailed(str(error), 2) from error
     typer.echo(account.describe())
     raise typer.Exit(1 if account.delivery.failed else 0)
+
+
+def docs(folder: Path) -> None:
+    """Write the pages of docs/ that come from declarations."""
+    from .commands.docs import write_pages
+
+    write_pages(folder, command_line_app())
 
 
 def _end(lines: list[str], code: int) -> NoReturn:

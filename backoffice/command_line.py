@@ -16,17 +16,10 @@ from .options import Data, Json, Zone, choice, console, settings_of_a_shop
 from .settings import read_settings
 
 
-def config(
-    data: Data = None,
-    json: Json = False,
-    page: Annotated[bool, typer.Option("--page", help="As docs/settings.md has them.", hidden=True)] = False,
-) -> None:
+def config(data: Data = None, json: Json = False) -> None:
     """Show every setting: its value, its default, where the value comes from, and what it means."""
-    from .commands.config import as_json, as_text, settings_page, shown_settings
+    from .commands.config import as_json, as_text, shown_settings
 
-    if page:
-        typer.echo(settings_page(), nl=False)
-        return
     shown = shown_settings(read_settings(data), os.environ, data_option=data is not None)
     typer.echo(as_json(shown) if json else as_text(shown))
 
@@ -40,12 +33,12 @@ def schema(data: Data = None) -> None:
 
 def figures(
     data: Data = None,
-    by: Annotated[str, typer.Option(metavar="KEYS", help="product, and day or hour, with a comma.")] = "product,day",
+    by: Annotated[str, typer.Option(metavar="KEYS", help="product, and day or hour: product,day or product or day …")] = "product,day",
     tz: Zone = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day, as 2011-03-27.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, itself included.")] = None,
     product: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this one. May be repeated.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet")] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet", help="table is for eyes.")] = "table",
 ) -> None:
     """Print the figures, sorted by their keys. Money is in minor units."""
     from .commands.figures import Format, figures_as, question_from_options
@@ -105,9 +98,9 @@ def drain(
 
 def explain(
     data: Data = None,
-    product: Annotated[str, typer.Option("--product", metavar="ID")] = ...,  # type: ignore[assignment]
-    day: Annotated[str, typer.Option("--day", metavar="DAY", help="As 2011-03-27.")] = ...,  # type: ignore[assignment]
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME")] = ...,  # type: ignore[assignment]
+    product: Annotated[str, typer.Option("--product", metavar="ID", help="Which product.")] = ...,  # type: ignore[assignment]
+    day: Annotated[str, typer.Option("--day", metavar="DAY", help="Which day, as 2011-03-27.")] = ...,  # type: ignore[assignment]
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="Such as gross_minor or likes.")] = ...,  # type: ignore[assignment]
     tz: Zone = None,
     json: Json = False,
 ) -> None:
@@ -159,7 +152,7 @@ def dead(data: Data = None) -> None:
 
 def redrive(
     data: Data = None,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="All that wait for it when none.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Their numbers in `outbox dead`; all when none is given.")] = None,
 ) -> None:
     """Send dead rows again, as new rows with new sequences. Mend first what the log refused."""
     from .commands.outbox import redrive

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from event_store.errors import Stop
 from event_store.record import TopicPartition
@@ -22,12 +22,6 @@ class ConsumerReport:
         self._records = Counter(
             "countinghouse_consumer_records_total",
             "Records counted, duplicates and dead letters included.",
-            ["topic"],
-            registry=registry,
-        )
-        self._duplicates = Counter(
-            "countinghouse_consumer_duplicates_total",
-            "Records dropped because their event was counted before.",
             ["topic"],
             registry=registry,
         )
@@ -55,21 +49,14 @@ class ConsumerReport:
             ["topic"],
             registry=registry,
         )
-        self._last_commit = Gauge(
-            "countinghouse_consumer_last_commit_timestamp_seconds",
-            "When this process last committed a batch, in seconds since 1970 UTC.",
-            registry=registry,
-        )
 
     def counted(self, applied: Applied, seconds: float) -> None:
         topic = applied.tp.topic
         self.troubles.over(str(applied.tp))
         self._records.labels(topic).inc(applied.records)
-        self._duplicates.labels(topic).inc(applied.duplicates)
         self._dead.labels(topic).inc(applied.dead)
         self._size.observe(applied.records)
         self._seconds.observe(seconds)
-        self._last_commit.set_to_current_time()
         if applied.dead:
             log.warning(
                 "Records that can't be read were kept as dead letters. See `countinghouse status`.",

@@ -20,31 +20,31 @@ class RelayReport:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.troubles = Troubles()
         self._published = Counter(
-            "countinghouse_outbox_published_total",
+            "countinghouse_relay_published_total",
             "Records the log acknowledged.",
             ["topic"],
             registry=registry,
         )
         self._failures = Counter(
-            "countinghouse_outbox_publish_failures_total",
+            "countinghouse_relay_publish_failures_total",
             "Attempts to send a lane that failed.",
             ["topic", "reason"],
             registry=registry,
         )
         self._seconds = Histogram(
-            "countinghouse_outbox_publish_duration_seconds",
+            "countinghouse_relay_publish_duration_seconds",
             "Time the log took for one lane's records of one pass.",
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
         )
         self._buried = Counter(
-            "countinghouse_outbox_buried_total",
+            "countinghouse_relay_buried_total",
             "Rows the log will never take, moved aside as dead.",
             ["topic"],
             registry=registry,
         )
         self._cleaned = Counter(
-            "countinghouse_outbox_cleaned_total", "Sent rows deleted after their time.", registry=registry
+            "countinghouse_relay_cleaned_total", "Sent rows deleted after their time.", registry=registry
         )
 
     def published(self, tp: TopicPartition, records: int, seconds: float) -> None:

@@ -1,0 +1,190 @@
+"""The house around the code: locked dependencies, the compose file, the pages of docs/, and what files may not hold."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from backoffice.__main__ import command_line_app
+from backoffice.commands.docs import pages
+from backoffice.settings import Settings, variable
+from tests.architecture.sources import PACKAGES, ROOT, sources, tracked_files
+
+LOCKS = ("requirements.lock", "requirements-test.lock")
+
+FLOORS = {"litestar": "2.20", "jinja2": "3.1.6", "aiohttp": "3.12.14", "h11": "0.16", "sqlmodel": "0.0.45"}
+"""Below these, known holes: litestar's CSRF cookie (CVE-2026-48060), its CORS and host lists (CVE-2026-25478 to 25480);
+jinja2's sandbox (CVE-2025-27516); request smuggling in aiohttp (CVE-2025-53643) and h11 (CVE-2025-43859); and naive
+times in sqlmodel."""
+
+ADDRESS = re.compile(r"https?://(?P<host>[\w.-]+)")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|work|opt|home/\w+)/\w")
+BINARY = {".xz", ".png", ".ico", ".woff2", ".parquet", ".gz"}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_a_version_and_hashes_for_everything_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert re.findall(r"\S*(?:://|--index-url|--find-links|--extra-index)\S*", text) == []
+    for entry in _entries(text):
+        requirement = Requirement(entry.partition("--hash")[0].strip())
+        assert re.fullmatch(r"==[^,*]+", str(requirement.specifier)), entry
+        assert "--hash=sha256:" in entry, entry
+
+
+def test_the_test_lock_holds_the_run_lock_in_the_same_versions() -> None:
+    assert _locked("requirements.lock").items() <= _locked("requirements-test.lock").items()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locked_versions_are_above_known_holes(lock: str) -> None:
+    locked = _locked(lock)
+    assert {name: locked[name] for name, floor in FLOORS.items() if Version(locked[name]) < Version(floor)} == {}
+
+
+def test_the_lock_satisfies_what_the_project_declares() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    declared = {
+        "requirements.lock": [*project["project"]["dependencies"], *groups["build"]],
+        "requirements-test.lock": groups["test"],
+    }
+    for lock, lines in declared.items():
+        locked = _locked(lock)
+        for requirement in map(Requirement, lines):
+            name = requirement.name.lower().replace("_", "-")
+            assert name in locked, f"{requirement}: run `make lock`"
+            assert requirement.specifier.contains(locked[name]), f"{requirement} is locked as {locked[name]}"
+
+
+def test_every_page_written_from_declarations_is_up_to_date() -> None:
+    for name, text in pages(command_line_app()).items():
+        assert (ROOT / "docs" / name).read_text() == text, f"docs/{name} is old: run `make docs`"
+
+
+def test_every_metric_in_the_code_is_on_the_page_of_metrics() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    named = {name for source in sources("backoffice") for name in re.findall(r'"(countinghouse_[a-z_]+)"', source.text)}
+    assert named
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    texts = [source.text for source in sources("backoffice") if source.place != "backoffice/settings.py"]
+    used = {name for name in Settings.model_fields if any(f"settings.{name}" in text for text in texts)}
+    assert set(Settings.model_fields) - used - {"api_host", "api_port"} == set()
+
+
+def test_links_between_our_own_pages_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in tracked_files()
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_no_tracked_file_holds_a_path_of_a_machine_or_the_address_of_a_registry() -> None:
+    found = []
+    for path in tracked_files():
+        if path.suffix in BINARY or path == Path(__file__):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in MACHINE_PATH.finditer(text)]
+        found += [
+            f"{path.relative_to(ROOT)}: {match[0]}"
+            for match in ADDRESS.finditer(text)
+            if re.search(r"pypi|pythonhosted|registry|npmjs|simple\b|crates\.io|maven", match["host"])
+        ]
+    assert found == []
+
+
+def test_the_compose_file_fits_the_compose_specification() -> None:
+    check = Path(sys.executable).with_name("check-jsonschema")
+    run = subprocess.run(
+        [str(check), "--builtin-schema", "vendor.compose-spec", str(ROOT / "compose.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_compose_file_publishes_on_this_machine_only_and_checks_every_service() -> None:
+    compose = _compose()
+    assert "version" not in compose
+    assert compose["name"] == "countinghouse"
+    for name, service in compose["services"].items():
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert service["healthcheck"]["test"], name
+
+
+def test_the_compose_files_commands_and_settings_are_ours() -> None:
+    commands = {
+        command.name or command.callback.__name__
+        for command in command_line_app().registered_commands
+        if command.callback
+    }
+    known = {variable(name) for name in Settings.model_fields}
+    for name, service in _compose()["services"].items():
+        assert service["command"][0] in commands, name
+        assert set(service["environment"]) <= known, name
+
+
+@pytest.mark.parametrize("service", ["api", "relay", "consumer", "archiver", "dashboard"])
+def test_the_program_understands_a_services_environment(service: str) -> None:
+    environment = {name: str(value) for name, value in _compose()["services"][service]["environment"].items()}
+    run = subprocess.run(
+        [sys.executable, "-m", "backoffice", "config"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", ""), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    for name, value in environment.items():
+        assert f"{name}={value}\n" in run.stdout
+
+
+def test_the_image_runs_as_a_user_without_rights_from_locked_packages() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER (?!root|0)\w+", text, re.MULTILINE)
+    assert "--require-hashes" in text
+
+
+def test_the_distribution_has_every_file_that_the_packages_need() -> None:
+    needed = {path for path in tracked_files() if path.relative_to(ROOT).parts[0] in PACKAGES and path.suffix != ".py"}
+    ignored = subprocess.run(
+        ["git", "check-ignore", *map(str, needed)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert needed
+    assert ignored.stdout == "", "hatchling leaves ignored files out of the wheel"
+
+
+def _compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return found
+
+
+def _entries(lock: str) -> Iterator[str]:
+    """The lock's requirements, each with its hashes, on one line."""
+    for line in lock.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith("#"):
+            yield line
+
+
+def _locked(lock: str) -> dict[str, str]:
+    requirements = [Requirement(entry.partition("--hash")[0].strip()) for entry in _entries((ROOT / lock).read_text())]
+    return {one.name: str(one.specifier).removeprefix("==") for one in requirements}
