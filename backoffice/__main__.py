@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,7 +17,7 @@ import typer
 from . import command_line
 from .failures import CommandFailed, exit_code
 from .options import Data, InsecureListen, console, run_process
-from .settings import SettingsError, read_settings
+from .settings import Settings, SettingsError, read_settings
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def command_line_app() -> typer.Typer:
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
         up,
+        api,
         relay,
         consumer,
         archiver,
@@ -81,6 +83,43 @@ def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
     raise typer.Exit(0 if run_up(settings, [], typer.echo) else 1)
 
 
+def api(data: Data = None) -> None:
+    """Take what happens in the shop over HTTP, and record it."""
+    from .serve import fast_loop
+
+    settings = read_settings(data)
+    run_process("api", settings, lambda stop: _run_api(settings, stop), fast_loop)
+
+
+async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
+    from event_store.crash_points import CrashPoints
+    from producer_api.app import ApiLimits, create_app
+    from producer_api.backpressure import Backpressure
+    from producer_api.connect import open_commerce
+    from producer_api.metrics import ApiMeter
+
+    from .stores import topics
+    from .web_server import serve_http
+
+    crash_points = CrashPoints.from_environment()
+    meter = ApiMeter()
+    commerce = await open_commerce(
+        settings.commerce_db_url,
+        topics(),
+        before_commit=partial(crash_points.passing, "api.before_commit"),
+        after_commit=partial(crash_points.passing, "api.after_commit"),
+        committed=meter.committed,
+    )
+    limits = ApiLimits(
+        keep_answers_s=settings.answers_kept_hours * 3600,
+        pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
+    )
+    try:
+        await serve_http(create_app(commerce, limits=limits, meter=meter), settings.api_host, settings.api_port, stop)
+    finally:
+        await commerce.close()
+
+
 def relay(data: Data = None) -> None:
     """Bring the outbox to the log."""
     from .commands.relay import run_relay
@@ -118,7 +157,9 @@ def import_retail(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .csv.xz file.")],
     data: Data = None,
     api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
-    rejects: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where refused rows go, with reasons.")] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where refused rows go, with reasons.")
+    ] = None,
 ) -> None:
     """Send an Online Retail invoice file through the commerce API. Safe to repeat."""
     from producer_api.aiohttp_caller import ApiSilent
@@ -141,9 +182,12 @@ def import_retail(
 
 def docs(folder: Path) -> None:
     """Write the pages of docs/ that come from declarations."""
+    from producer_api.backpressure import Backpressure
+    from producer_api.metrics import ApiCollector, ApiMeter
+
     from .commands.docs import write_pages
 
-    write_pages(folder, command_line_app())
+    write_pages(folder, command_line_app(), ApiCollector(ApiMeter(), Backpressure()))
 
 
 def _end(lines: list[str], code: int) -> NoReturn:

@@ -33,12 +33,16 @@ def schema(data: Data = None) -> None:
 
 def figures(
     data: Data = None,
-    by: Annotated[str, typer.Option(metavar="KEYS", help="product, and day or hour: product,day or product or day …")] = "product,day",
+    by: Annotated[
+        str, typer.Option(metavar="KEYS", help="product, and day or hour: product,day or product or day …")
+    ] = "product,day",
     tz: Zone = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day, as 2011-03-27.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, itself included.")] = None,
     product: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this one. May be repeated.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|csv|json|parquet", help="table is for eyes.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json|parquet", help="table is for eyes.")
+    ] = "table",
 ) -> None:
     """Print the figures, sorted by their keys. Money is in minor units."""
     from .commands.figures import Format, figures_as, question_from_options
@@ -65,7 +69,7 @@ def status(data: Data = None, json: Json = False) -> None:
 
     async def answer() -> PipelineStatus:
         async with Stores(settings) as stores:
-            return await stores.pipeline().status()
+            return await (await stores.pipeline()).status()
 
     found = asyncio.run(answer())
     if json:
@@ -88,7 +92,7 @@ def drain(
     async def wait() -> Drained:
         async with Stores(settings) as stores:
             with screen.status("Draining") as line:
-                return await drain(stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
+                return await drain(await stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
 
     drained = asyncio.run(wait())
     for remark in remarks(drained):
@@ -152,7 +156,10 @@ def dead(data: Data = None) -> None:
 
 def redrive(
     data: Data = None,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Their numbers in `outbox dead`; all when none is given.")] = None,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[ID]...", help="Their numbers in `outbox dead`; all when none is given."),
+    ] = None,
 ) -> None:
     """Send dead rows again, as new rows with new sequences. Mend first what the log refused."""
     from .commands.outbox import redrive

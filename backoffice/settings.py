@@ -82,6 +82,16 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", min_length=1, description="The address the commerce API listens on.")
     api_port: int = Field(8000, ge=1, le=65535, description="The port of the commerce API.")
+    answers_kept_hours: float = Field(
+        48.0, gt=0, le=8760, description="Hours for which the API remembers its answer to an `Idempotency-Key`."
+    )
+    outbox_limit_rows: int = Field(
+        100_000,
+        ge=1,
+        description="Events waiting for the relay above which the API answers 503 to views and likes; orders are "
+        "always taken.",
+    )
+    outbox_limit_s: float = Field(60.0, gt=0, description="Seconds that the oldest of them may wait, likewise.")
     dashboard_host: str = Field(
         "127.0.0.1",
         min_length=1,

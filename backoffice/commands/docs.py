@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from typer.core import TyperGroup
 
 from backoffice.commands.config import settings_page
@@ -35,14 +36,18 @@ written by `make docs`.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def write_pages(folder: Path, app: typer.Typer) -> None:
-    for name, text in pages(app).items():
+def write_pages(folder: Path, app: typer.Typer, api_collector: Collector) -> None:
+    for name, text in pages(app, api_collector).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def pages(app: typer.Typer) -> Mapping[str, str]:
+def pages(app: typer.Typer, api_collector: Collector) -> Mapping[str, str]:
     """File name → text."""
-    return {"settings.md": settings_page(), "commands.md": commands_page(app), "metrics.md": metrics_page()}
+    return {
+        "settings.md": settings_page(),
+        "commands.md": commands_page(app),
+        "metrics.md": metrics_page(api_collector),
+    }
 
 
 def commands_page(app: typer.Typer) -> str:
@@ -75,9 +80,10 @@ def _parameter(one: Any) -> str:
     return f"| `{names.replace('|', chr(92) + '|')}` | {one.help or ''}{required} |\n"
 
 
-def metrics_page() -> str:
+def metrics_page(api_collector: Collector) -> str:
     collectors: Mapping[str, Callable[[CollectorRegistry], object]] = {
         "Of the dashboard, at `/metrics`: the whole pipeline, read at each scrape": _register_pipeline,
+        "Of the commerce API, at `/metrics`": lambda registry: registry.register(api_collector),
         "Of the relay, on the port `COUNTINGHOUSE_RELAY_PORT`": RelayReport,
         "Of the consumer, on the port `COUNTINGHOUSE_CONSUMER_PORT`": ConsumerReport,
     }
@@ -88,7 +94,7 @@ def metrics_page() -> str:
         text += f"\n## {title}\n\n| metric | type | meaning |\n|---|---|---|\n"
         for family in registry.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            text += f"| `{name}` | {family.type} | {family.documentation} |\n"
+            text += f"| `{name}` | {family.type} | {family.documentation.rstrip('.')}. |\n"
     return text
 
 
