@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from .envelope import SEQUENCE_DIGITS, Envelope, format_time, new_event_id, parse_time
 from .errors import UndecodableRecord
 from .events import EVENT_TYPES, EventType, Payload
+from .head import Head, read_head
 from .record import MAX_RECORD_BYTES
 
 EARLIEST = "2000-01-01T00:00:00.000000Z"
@@ -44,17 +44,6 @@ class Draft:
     event_type: EventType
     key: str
     payload: bytes
-
-
-class _Head(Struct, frozen=True):
-    """The little that is read from a record which doesn't decode, to say why and to keep its lane whole."""
-
-    type: Any = None
-    specversion: Any = None
-    source: Any = None
-    sequence: Any = None
-    time: Any = None
-    id: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +135,17 @@ class Codec:
 
     def type_of_row(self, payload: bytes) -> str:
         """The CloudEvents type an outbox row claims, "?" where it can't be read."""
-        head = _read_head(payload)
+        head = read_head(payload)
         return head.type if head is not None and isinstance(head.type, str) else "?"
 
     def id_of(self, value: bytes | None) -> str | None:
         """The CloudEvents id a record claims, None where it can't be read."""
-        head = _read_head(value)
+        head = read_head(value)
         return head.id if head is not None and isinstance(head.id, str) else None
 
     def place_in_lane(self, value: bytes | None) -> tuple[str, int] | None:
         """(source, sequence) of a record that doesn't decode, where they can be read."""
-        head = _read_head(value)
+        head = read_head(value)
         if head is None or not isinstance(head.source, str) or not isinstance(head.sequence, str):
             return None
         if not 1 <= len(head.source) <= MAX_SOURCE_LENGTH or _has_control_character(head.source):
@@ -187,7 +176,7 @@ class Codec:
 
     def _decode_foreign(self, value: bytes, error: Exception) -> Envelope:
         """The same event in another producer's spelling: any RFC 3339 time, normalised. Else the reason."""
-        head = _read_head(value)
+        head = read_head(value)
         if head is None:
             raise UndecodableRecord("NOT_JSON", _sentence(error)) from error
         self._check_head(head)
@@ -197,7 +186,7 @@ class Codec:
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as again:
             raise UndecodableRecord("INVALID_EVENT", _sentence(again)) from again
 
-    def _check_head(self, head: _Head) -> None:
+    def _check_head(self, head: Head) -> None:
         if head.specversion != "1.0" or not isinstance(head.type, str):
             raise UndecodableRecord("NOT_A_CLOUDEVENT", "specversion must be '1.0' and type a string")
         if head.type not in self._by_type:
@@ -230,15 +219,7 @@ def _union(classes: Iterable[type[Envelope]]) -> Any:
     return union
 
 
-_HEAD = msgspec.json.Decoder(_Head)
 _ANY_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _read_head(value: bytes | None) -> _Head | None:
-    try:
-        return _HEAD.decode(value or b"")
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return None
 
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
