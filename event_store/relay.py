@@ -94,7 +94,8 @@ class Relay:
         if self.clock() >= self._renew_at:
             await self._renew()
         now_s = self.clock()
-        lanes = [lane for tp, lane in self._lanes.items() if self._retry_at.get(tp, 0) <= now_s]
+        self._retry_at = {tp: at_s for tp, at_s in self._retry_at.items() if at_s > now_s and tp in self._lanes}
+        lanes = [lane for tp, lane in self._lanes.items() if tp not in self._retry_at]
         claimed = await self.outbox.claim(lanes, self.settings.max_pass_rows)
         if not claimed:
             await self._clean()
@@ -126,7 +127,8 @@ class Relay:
             return False
         if acknowledgement is not None:
             await self.outbox.acknowledge([acknowledgement])
-        self._retry_at[lane.tp] = self.clock() + lane.retry_in_s
+        if lane.retry_in_s > 0:
+            self._retry_at[lane.tp] = self.clock() + lane.retry_in_s
         self._checked.add(mark)
         return True
 
