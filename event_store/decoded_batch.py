@@ -7,7 +7,6 @@ what is valid; so a poisoned batch is slower, never different.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,14 +92,15 @@ def decode_batch(codec: Codec, batch: RecordBatch) -> DecodedBatch:
 def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
     decode = codec.decode_canonical
     values = batch.values
-    envelopes = [decode(value) for value in values]  # type: ignore[arg-type]
+    envelopes = list(map(decode, values))  # type: ignore[arg-type]
     # A control character is always escaped in JSON, so only a value with a backslash can hold one.
     if b"\\" in b"".join(values):  # type: ignore[arg-type]
         for index in [index for index, value in enumerate(values) if b"\\" in value]:  # type: ignore[operator]
             check_text(envelopes[index])
     minutes = _plain_minutes(envelopes, batch)
-    sequences = [envelope.sequence for envelope in envelopes]
-    if _DIGITS.fullmatch("".join([sequence or "" for sequence in sequences])) is None:
+    sequences = [envelope.sequence or "" for envelope in envelopes]
+    digits = "".join(sequences)
+    if digits and not (digits.isascii() and digits.isdecimal()):
         raise UndecodableRecord("INVALID_EVENT", "a sequence is no number")
     offsets = range(batch.first_offset, batch.next_offset)
     decoded = _assemble(codec, batch, offsets, envelopes, minutes, [], [])
@@ -116,8 +116,9 @@ def _is_placed(decoded: DecodedBatch) -> bool:
     )
 
 
-_DIGITS = re.compile(r"[0-9]*")
 _TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_SECONDS = [(16 + at, b":00.000000Z"[at : at + 1]) for at in range(11)]
+"""Column of a canonical time → what stands there once every digit is written as 0; the minute is looked up whole."""
 
 
 class _Minutes(dict[str, int]):
@@ -151,8 +152,10 @@ def bucket_of(time: str) -> int:
 def _plain_minutes(envelopes: Sequence[Envelope], batch: RecordBatch) -> list[int]:
     """Each time's minute since 1970, where all are canonical and none is near the tolerated future; else it raises."""
     times = [envelope.time for envelope in envelopes]
-    seconds = "".join([time[16:] for time in times]).encode()
-    if seconds.translate(_TO_ZERO) != b":00.000000Z" * len(times) or max(seconds[1::11]) > ord("5"):
+    joined = "".join(times).encode()
+    if len(joined) != 27 * len(times) or max(joined[17::27]) > ord("5"):
+        raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
+    if any(joined[at::27].translate(_TO_ZERO) != expected * len(times) for at, expected in _SECONDS):
         raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
     minutes = [_MINUTES[time[:16]] for time in times]
     if (max(minutes) + 1) * 60_000_000 > min(batch.appended_at_us) + FUTURE_TOLERANCE.total_seconds() * 1e6:
@@ -190,25 +193,34 @@ def _assemble(
     dead: Sequence[DeadLetter],
     placed: Sequence[Identity],
 ) -> DecodedBatch:
+    only = None if placed else _only_run(offsets, envelopes)
     return DecodedBatch(
         batch.tp,
         batch.first_offset,
         batch.next_offset,
         fingerprint(batch.values[-1]),
-        _lanes(offsets, envelopes, placed),
-        [Identity(o, e.source, None, e.id) for o, e in zip(offsets, envelopes, strict=True) if e.sequence is None],
+        _runs(offsets, envelopes, placed) if only is None else [only],
+        _foreign(offsets, envelopes) if only is None else [],
         _facts(codec, offsets, envelopes, minutes),
         dead,
         batch.appended_at_us[-1],
     )
 
 
-def _lanes(offsets: Sequence[int], envelopes: Sequence[Envelope], placed: Sequence[Identity]) -> list[LaneRun]:
+def _only_run(offsets: Sequence[int], envelopes: Sequence[Envelope]) -> LaneRun | None:
+    """The batch as one unbroken run of one source, which it nearly always is."""
     sources = {envelope.source for envelope in envelopes}
-    if len(sources) == 1 and not placed:
-        sequences = _unbroken([envelope.sequence for envelope in envelopes])
-        if sequences is not None:
-            return [LaneRun(sources.pop(), offsets, sequences)]
+    if len(sources) != 1:
+        return None
+    sequences = _unbroken([envelope.sequence for envelope in envelopes])
+    return None if sequences is None else LaneRun(sources.pop(), offsets, sequences)
+
+
+def _foreign(offsets: Sequence[int], envelopes: Sequence[Envelope]) -> list[Identity]:
+    return [Identity(o, e.source, None, e.id) for o, e in zip(offsets, envelopes, strict=True) if e.sequence is None]
+
+
+def _runs(offsets: Sequence[int], envelopes: Sequence[Envelope], placed: Sequence[Identity]) -> list[LaneRun]:
     own = [
         (offset, envelope.source, int(envelope.sequence))
         for offset, envelope in zip(offsets, envelopes, strict=True)
@@ -233,6 +245,8 @@ def _unbroken(sequences: Sequence[str | None]) -> range | None:
 
 def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], minutes: Sequence[int]) -> Facts:
     classes = list(map(type, envelopes))
+    places = pl.Series("offset", offsets, pl.Int64)
+    buckets = pl.Series("bucket", minutes, pl.Int64) // 15 * 900
     facts: dict[str, pl.DataFrame] = {}
     for cls in set(classes):
         kind = codec.by_class[cls]
@@ -240,6 +254,6 @@ def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], 
             continue
         chosen = [one is cls for one in classes]
         data = [envelope.data for envelope in compress(envelopes, chosen)]
-        buckets = [minute // 15 * 900 for minute in compress(minutes, chosen)]
-        facts[kind.name] = rows_of(kind.payload, list(compress(offsets, chosen)), buckets, data)
+        mask = pl.Series(chosen)
+        facts[kind.name] = rows_of(kind.payload, places.filter(mask), buckets.filter(mask), data)
     return facts

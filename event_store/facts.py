@@ -36,15 +36,14 @@ FACTS: dict[type[Payload], dict[str, Any]] = {
 """Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0."""
 
 
-def rows_of(
-    payload: type[Payload], offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]
-) -> pl.DataFrame:
+def rows_of(payload: type[Payload], offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> pl.DataFrame:
     """The rows of events of one type, given as parallel columns."""
     columns = _COLUMNS[payload](offsets, buckets, data)
-    return pl.DataFrame(columns, schema=FACTS[payload])
+    schema = FACTS[payload]
+    return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 
-def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+def _listed(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
     return [
         *_of_product(offsets, buckets, data),
         [one.version for one in data],
@@ -53,27 +52,38 @@ def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any])
     ]
 
 
-def _of_product(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+def _of_product(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
     return [offsets, buckets, [one.product_id for one in data], [one.currency for one in data]]
 
 
-def _liked(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
+def _liked(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
     return [*_of_product(offsets, buckets, data), [one.delta for one in data]]
 
 
-def _lines(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> list[Sequence[Any]]:
-    rows: list[tuple[Any, ...]] = []
-    for offset, bucket, event in zip(offsets, buckets, data, strict=True):
-        seen: set[str] = set()
-        for line in event.lines:
-            product_id = line.product_id
-            first = product_id not in seen
-            seen.add(product_id)
-            rows.append((offset, bucket, product_id, event.currency, line.quantity, line.amount_minor, int(first)))
-    return list(zip(*rows, strict=True))
+def _lines(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
+    lines = [line for event in data for line in event.lines]
+    counts = pl.Series([len(event.lines) for event in data], dtype=pl.Int64)
+    event_of_line = pl.int_range(len(data), eager=True).repeat_by(counts).explode()
+    return [
+        offsets.gather(event_of_line),
+        buckets.gather(event_of_line),
+        [line.product_id for line in lines],
+        [event.currency for event in data for _ in event.lines],
+        [line.quantity for line in lines],
+        [line.amount_minor for line in lines],
+        [first for event in data for first in _first_of_product(event.lines)],
+    ]
 
 
-_COLUMNS: dict[type[Payload], Callable[..., list[Sequence[Any]]]] = {
+def _first_of_product(lines: Sequence[Any]) -> list[int]:
+    """1 for the first line of each product of one event, 0 for its other lines."""
+    products = [line.product_id for line in lines]
+    if len(set(products)) == len(products):
+        return [1] * len(products)
+    return [int(product not in products[:at]) for at, product in enumerate(products)]
+
+
+_COLUMNS: dict[type[Payload], Callable[[pl.Series, pl.Series, Sequence[Any]], list[Any]]] = {
     ProductListed: _listed,
     ProductView: _of_product,
     LikeChanged: _liked,

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 
 from event_store import sqlite_inbox
@@ -21,7 +20,15 @@ from event_store.sqlite_file import NOW_US, SqliteFile, create_schema
 
 from .projection import Projection
 from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
-from .sqlite_figures import extent_statement, rows_statement, schema, schema_of, sums_statement, upsert_statement
+from .sqlite_figures import (
+    extent_statement,
+    merge_rows,
+    rows_statement,
+    schema,
+    schema_of,
+    sums_statement,
+    upsert_statements,
+)
 
 GENERATIONS = """
 CREATE TABLE IF NOT EXISTS generation (
@@ -64,7 +71,7 @@ class SqliteReadModel:
             after_commit=lambda: crash_points.passing("consumer.after_commit"),
         )
         self._projections = {projection.name: projection for projection in projections}
-        self._upserts = {projection.name: upsert_statement(projection) for projection in projections}
+        self._upserts = {projection.name: upsert_statements(projection) for projection in projections}
 
     async def serving(self) -> int:
         number = await self._file.read(_serving)
@@ -88,14 +95,14 @@ class SqliteReadModel:
         return await self._file.read(lambda connection: sqlite_inbox.known_ids(connection, generation, ids))
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
-        rows = {name: msgspec.json.encode(frame.rows()).decode() for name, frame in effect.increments.items()}
+        rows = {name: frame.rows() for name, frame in effect.increments.items()}
 
         def apply(connection: sqlite3.Connection) -> None:
             generation = effect.entry.generation
             _check_generation(connection, generation, serving)
             sqlite_inbox.apply(connection, effect.entry)
             for name, values in rows.items():
-                connection.execute(self._upserts[name], (generation, values))
+                merge_rows(connection, self._upserts[name], generation, values)
 
         await self._file.write(apply)
 

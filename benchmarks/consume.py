@@ -1,0 +1,137 @@
+"""How fast the consumer counts a log, durably and exactly once, beside a loop that only reads and decodes it.
+
+    python -m benchmarks.consume [--events 1000000] [--after 0] [--folder DIR]
+
+Prints events per second of both and their ratio. With `--after N`, N events are counted before the measured ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from backoffice.consumer import Consumer, ConsumerSettings
+from backoffice.silence import Silence
+from event_store.codec import Codec
+from event_store.envelope import stamp
+from event_store.record import Record, TopicPartition
+from event_store.sqlite_leases import SqliteLeases
+from event_store.sqlite_log import SqliteLog
+from event_store.topics import TOPICS
+from projections.catalogue import PROJECTIONS
+from projections.projector import Projector
+from projections.sqlite_read_model import SqliteReadModel
+
+from .shop_events import SOURCE, partitions, rows
+
+PASS_RECORDS = 1000
+
+
+class Sequences:
+    """Numbers the records of each lane, as a relay does."""
+
+    def __init__(self) -> None:
+        self.drawn = dict.fromkeys(partitions(), 0)
+
+    def stamped(self, tp: TopicPartition, key: str, payload: bytes) -> Record:
+        self.drawn[tp] += 1
+        return Record(key.encode(), stamp(payload, SOURCE, self.drawn[tp]))
+
+
+async def fill(log: SqliteLog, events: Iterable[tuple[TopicPartition, str, bytes]], sequences: Sequences) -> None:
+    """Appends the events in batches as a busy relay would."""
+    waiting: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions()}
+    for tp, key, payload in events:
+        waiting[tp].append(sequences.stamped(tp, key, payload))
+        if len(waiting[tp]) == PASS_RECORDS:
+            await log.append(tp, waiting[tp])
+            waiting[tp] = []
+    for tp, records in waiting.items():
+        if records:
+            await log.append(tp, records)
+
+
+async def read_and_decode(log: SqliteLog, starts: dict[TopicPartition, int]) -> float:
+    """Events per second of a bare loop: read, decode, throw away."""
+    codec = Codec()
+    read = 0
+    started_s = time.perf_counter()
+    for tp in partitions():
+        offset = starts[tp]
+        while len(batch := await log.read(tp, offset)):
+            for value in batch.values:
+                codec.decode_canonical(value or b"")
+            offset = batch.next_offset
+            read += len(batch)
+    return read / (time.perf_counter() - started_s)
+
+
+async def count(folder: Path, log: SqliteLog) -> tuple[float, int]:
+    """Counts to the log's end with the real consumer; events per second and records counted."""
+    read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
+    leases = SqliteLeases(folder / "backoffice.db")
+    codec = Codec()
+    ends = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
+    before = {one.tp: one.next_offset for one in await read_model.progress(await read_model.serving())}
+    stop = asyncio.Event()
+    settings = ConsumerSettings("benchmark", {topic.name: topic.partitions for topic in TOPICS})
+
+    def open_projector(generation: int) -> Projector:
+        return Projector(read_model, generation, True, PROJECTIONS, codec)
+
+    consumer = Consumer(log, leases, read_model, open_projector, settings, Silence())
+    started_s = time.perf_counter()
+    running = asyncio.create_task(consumer.run(stop))
+    while {one.tp: one.next_offset for one in await read_model.progress(1)} != ends:
+        await asyncio.sleep(0.005)
+    seconds = time.perf_counter() - started_s
+    stop.set()
+    await running
+    await read_model.close()
+    await leases.close()
+    counted = sum(ends.values()) - sum(before.values())
+    return counted / seconds, counted
+
+
+def handled_rows(folder: Path) -> int:
+    with sqlite3.connect(folder / "backoffice.db") as connection:
+        return int(connection.execute("SELECT count(*) FROM event_handled").fetchone()[0])
+
+
+async def measure(folder: Path, events: int, after: int) -> None:
+    log = SqliteLog(folder / "log.db")
+    for topic in TOPICS:
+        await log.create_topic(topic.name, topic.partitions)
+    sequences = Sequences()
+    starts = dict.fromkeys(partitions(), 0)
+    if after:
+        await fill(log, rows(after, days=after / events), sequences)
+        (rate, _) = await count(folder, log)
+        print(f"the first {after:,} events: {rate:,.0f} events/s")
+        starts = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
+    await fill(log, rows(events, first=after, seed=2), sequences)
+    bare = await read_and_decode(log, starts)
+    (counted, records) = await count(folder, log)
+    print(f"read and decode only: {bare:,.0f} events/s")
+    print(f"counted exactly once: {counted:,.0f} events/s ({records:,} events)")
+    print(f"ratio: {counted / bare:.2f}; event_handled has {handled_rows(folder)} rows for {len(partitions())} lanes")
+    await log.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--after", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=None)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        asyncio.run(measure(Path(folder), asked.events, asked.after))
+
+
+if __name__ == "__main__":
+    main()
