@@ -28,7 +28,7 @@ CURRENCY = "GBP"
 MOST_LINES = 2000
 """The most an event may have (event_store/events.py)."""
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class UnreadableRetailFile(ValueError):
@@ -187,7 +187,7 @@ class _Reading:
 
 def _product(product_id: str, so_far: _ProductSoFar) -> Product:
     described = (name for name, _ in so_far.names.most_common() if name.strip())
-    name = _UNPRINTABLE.sub("\ufffd", next(described, product_id).strip())
+    name = _UNPRINTABLE.sub("\ufffd", next(described, "").strip() or product_id)
     return Product(product_id, name[:200], so_far.price_minor, so_far.row)
 
 

@@ -2,8 +2,8 @@
 
 - `InvoiceNo` of digits, `Quantity` > 0, `UnitPrice` >= 0: a line of that order.
 - `C` and digits, `Quantity` < 0, `UnitPrice` >= 0: a line of that refund, its quantity and amount turned positive.
-- Everything else is refused, and so is what breaks the bounds of our events (event_store/events.py): the API would
-  never take it.
+- Everything else is refused, and so is what breaks the bounds of the API (producer_api/commerce.py), which would never
+  take it.
 
 The amount is `Quantity x UnitPrice` in pence, in exact decimal arithmetic, rounded half up once per line. The product
 id is the `StockCode` exactly as written.
@@ -43,8 +43,8 @@ class Reason(StrEnum):
     PRICE = "UnitPrice is not a decimal number of at most 64 characters"
     NEGATIVE_PRICE = "UnitPrice is below zero"
     AMOUNT = "Quantity times UnitPrice is more than 1000000000000000 pence"
-    PRODUCT = "StockCode is not 1 to 64 characters without control characters and slashes"
-    CUSTOMER = "CustomerID is longer than 64 characters or has control characters or slashes"
+    PRODUCT = "StockCode is no id: 1 to 64 readable characters without a slash, and neither . nor .."
+    CUSTOMER = "CustomerID is no id: 1 to 64 readable characters without a slash, and neither . nor .."
     LONG_INVOICE = "its invoice has 2000 lines already, the most an order or a refund may have"
 
 
@@ -94,7 +94,7 @@ _NUMBER = re.compile(r"(C?)[0-9]{1,40}")
 _WHOLE = re.compile(r"-?[0-9]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _FLOAT_ID = re.compile(r"([0-9]+)\.0+")
-_ID = re.compile(r"[^\x00-\x1f/\ud800-\udfff]{1,64}")
+_ID = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x1f\x7f-\x9f/\ufffd\ud800-\udfff]{1,64}")
 
 # A price of 64 characters times 1000000 units has fewer than 72 digits, so nothing below is ever rounded unasked.
 _EXACT = Context(prec=80, rounding=ROUND_HALF_UP)

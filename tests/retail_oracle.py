@@ -144,7 +144,9 @@ def accepted_row(number: int, columns: list[str], time: datetime | None) -> Row 
 def is_id(text: str) -> bool:
     if not 1 <= len(text) <= 64:
         return False
-    return all(ord(character) >= 32 and character != "/" for character in text)
+    if text in {".", ".."} or "/" in text or "\ufffd" in text:
+        return False
+    return not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
 
 
 def figures(judged: Judged, most_invoices: int | None = None) -> dict[tuple[str, str, str], Figures]:
