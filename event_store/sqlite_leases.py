@@ -35,6 +35,9 @@ SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND substr(name,
 """  # noqa: S608
 TAKE_OVER = "UPDATE lease SET epoch = epoch + 1, expires_at_us = 0 WHERE owner = ?"
 RELEASE = "UPDATE lease SET owner = '', expires_at_us = 0 WHERE owner = ?"
+GIVE_BACK = """
+UPDATE lease SET owner = '', expires_at_us = 0 WHERE name IN (SELECT value FROM json_each(?))
+"""
 IS_CURRENT = "SELECT EXISTS (SELECT 1 FROM lease WHERE name = ? AND epoch = ?)"
 
 
@@ -44,8 +47,9 @@ def take(
     """See `Leases.take`; inside the caller's transaction."""
     wanted = {"owner": owner, "names": json.dumps(list(names)), "ttl_us": int(ttl_s * 1e6)}
     if most is not None:
-        kept = [row[0] for row in connection.execute(SELECT_HELD, wanted)][:most]
-        _take_more(connection, kept, names, wanted, most)
+        held = [row[0] for row in connection.execute(SELECT_HELD, wanted)]
+        connection.execute(GIVE_BACK, (json.dumps(held[most:]),))
+        _take_more(connection, held[:most], names, wanted, most)
     else:
         connection.execute(TAKE, wanted)
     return [Lease(*row) for row in connection.execute(SELECT_HELD, wanted)]
