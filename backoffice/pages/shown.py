@@ -124,6 +124,10 @@ def _card(metric: Metric | Ratio, column: Column, rows: Sequence[Row], by_day: S
     return Card(column, values, course(metric.name, by_day) if drawn else "")
 
 
+MOST_POINTS = 400
+"""Beyond so many days a point is several of them."""
+
+
 def course(metric: str, by_day: Sequence[Row]) -> str:
     """Points of a line through each day's sum, days without figures at 0."""
     days: dict[int, int] = {}
@@ -133,7 +137,8 @@ def course(metric: str, by_day: Sequence[Row]) -> str:
     if len(days) < 2:
         return ""
     (first, last) = (min(days), max(days))
-    values = [days.get(number, 0) for number in range(first, last + 1)]
+    a_point = -(-(last - first + 1) // MOST_POINTS)
+    values = [sum(days.get(day, 0) for day in range(at, at + a_point)) for at in range(first, last + 1, a_point)]
     (low, high) = (min(0, *values), max(0, *values))
     if low == high:
         return ""

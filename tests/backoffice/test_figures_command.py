@@ -57,6 +57,14 @@ async def test_a_table_has_a_column_for_each_and_one_line_a_row(shop: Shop) -> N
     assert [line.split()[:3] for line in lines[1:]] == [["A", "2011-10-28", "GBP"], ["B", "2011-10-28", "GBP"]]
 
 
+async def test_a_narrow_screen_folds_long_product_ids_and_never_breaks_a_number(shop: Shop) -> None:
+    await shop.happened(shop.sold(AUTUMN, ("P" * 40, 1, 123_456_789)))
+    lines = (await figures_as(shop.read_model, QUESTION, Format.TABLE, width=80)).decode().splitlines()
+    assert lines[1].split()[:3] == ["P" * 12, "2011-10-28", "GBP"]
+    assert "123456789" in lines[1]
+    assert "".join(line.split()[0] for line in lines[1:]) == "P" * 40
+
+
 async def test_an_empty_answer_is_a_header_an_empty_list_or_a_sentence(shop: Shop) -> None:
     assert await figures_as(shop.read_model, QUESTION, Format.CSV) == f"{HEADER}\n".encode()
     assert await figures_as(shop.read_model, QUESTION, Format.JSON) == b"[]\n"

@@ -70,6 +70,18 @@ async def test_every_metric_of_the_catalogue_has_a_card_and_a_column(shop: Shop)
                 assert text.count(title) >= 2, title
 
 
+@pytest.mark.parametrize(("days_apart", "points"), [(0, 0), (1, 2), (399, 400), (400, 201), (4_000, 364)])
+async def test_the_course_of_a_card_is_drawn_in_few_points_however_long_the_range(
+    shop: Shop, days_apart: int, points: int
+) -> None:
+    await shop.happened(viewed(AUTUMN, "A"), viewed(AUTUMN - timedelta(days=days_apart), "A"))
+    async with shop.browser() as client:
+        text = await page(client, "/")
+    drawn = text.partition('points="')[2].partition('"')[0].split()
+    assert len(drawn) == points
+    assert drawn[:1] + drawn[-1:] == (["0.0,1.0", "100.0,1.0"] if points else [])
+
+
 async def test_an_order_of_two_products_is_never_called_two_orders(shop: Shop) -> None:
     await shop.happened(shop.sold(AUTUMN, ("A", 1, 100), ("B", 1, 100)))
     async with shop.browser() as client:
@@ -91,6 +103,15 @@ async def test_the_products_table_shows_every_product_and_its_name(shop: Shop) -
     async with shop.browser("Europe/London") as client:
         (table,) = Tables(await page(client, "/products", sort="product_id")).tables
     assert shown(table[1:-2], 3) == expected
+
+
+@pytest.mark.parametrize("text", ["%00", "%FF%FE", "%ED%A0%80", "a" * 3000, "%E2%80%AE", "{{7*7}}", "%27%22%3E"])
+@pytest.mark.parametrize("name", ["id", "q", "day", "sort", "tz", "range", "from", "page", "unknown"])
+async def test_no_value_in_a_url_breaks_a_page(shop: Shop, name: str, text: str) -> None:
+    await shop.happened(viewed(AUTUMN, "A"))
+    async with shop.browser() as client:
+        answers = [await client.get(f"{path}?{name}={text}") for path in ("/", "/products", "/product", "/figures.csv")]
+    assert {answer.status_code for answer in answers} <= {200, 400, 404}
 
 
 @pytest.mark.parametrize("metric", [*WHOLE, "conversion", "like_rate"])
@@ -198,7 +219,7 @@ async def test_every_page_says_how_far_it_is_complete(shop: Shop, url: str) -> N
     async with shop.browser() as client:
         text = " ".join((await page(client, url)).split())
     assert '<time datetime="2011-12-01T12:00:00+00:00">1 Dec 2011, 12:00:00</time>, offset 2' in text
-    assert "1 event on their way" in text
+    assert "1 event on its way" in text
 
 
 @pytest.mark.parametrize("url", ["/", "/products"])
