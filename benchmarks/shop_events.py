@@ -15,7 +15,7 @@ from event_store.codec import Codec
 from event_store.envelope import format_time
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, ProductView
 from event_store.record import TopicPartition
-from event_store.topics import TOPICS, partition_for
+from event_store.topics import CATALOG_EVENTS, TOPICS, partition_for
 
 PRODUCTS = 500
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,8 +49,7 @@ def _stock(chance: random.Random) -> list[tuple[TopicPartition, str, bytes, byte
     pieces = []
     for number in range(20_000):
         draft = codec.draft(_payload(chance, number), START)
-        topic = draft.event_type.topic
-        assert topic is not None
+        topic = draft.event_type.topic or CATALOG_EVENTS
         (head, rest) = _ANY_ID.split(draft.payload)
         (middle, tail) = rest.split(_ANYTIME)
         tp = TopicPartition(topic.name, partition_for(draft.key.encode(), topic.partitions))

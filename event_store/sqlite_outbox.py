@@ -239,7 +239,7 @@ def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int,
 
 
 def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
-    if not sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch):
+    if not sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch) or lane.source != _source(connection):
         return None
     values = {"topic": lane.tp.topic, "number": lane.tp.partition, "most": most}
     drawn = connection.execute(CLAIM, values).rowcount

@@ -119,14 +119,15 @@ WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids))
 """
 CLEAN = f"""
 DELETE FROM outbox WHERE id IN (
-    SELECT o.id FROM (SELECT id, lane, sequence, recorded_at_us FROM outbox ORDER BY id LIMIT :most) AS o
-    JOIN outbox_lane AS l ON l.id = o.lane
-    WHERE o.sequence <= l.acknowledged AND o.recorded_at_us <= {NOW_US} - :keep_us)
+    SELECT o.id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
+        AND o.sequence < :most + (SELECT min(sequence) FROM outbox WHERE lane = l.id AND sequence IS NOT NULL)
+        AND o.sequence <= l.acknowledged
+    WHERE o.recorded_at_us <= {NOW_US} - :keep_us LIMIT :most)
 """  # noqa: S608
 SELECT_STATUS = f"""
 SELECT l.topic, l.number,
     count(w.id),
-    l.next_sequence - 1 - l.acknowledged,
+    CASE WHEN l.failures > 0 THEN 0 ELSE l.next_sequence - 1 - l.acknowledged END,
     CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
     l.acknowledged,
     (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
