@@ -76,8 +76,7 @@ class ShownProgress:
         self._console.print(f"Compared {comparison.rows_compared} rows at the same {records} records: {outcome}.")
 
     def switched(self, generation: int) -> None:
-        self.end()
-        self._console.print(f"Generation {generation} serves.")
+        """The command itself says so, with what it replaced."""
 
     def end(self) -> None:
         """Leaves the terminal as it was."""

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from backoffice.commands.config import as_json, as_text, settings_page, shown_settings
 from backoffice.logs import configure_logs
 from backoffice.settings import (
-    PREFIX,
     Settings,
     SettingsError,
     default_data_dir,
@@ -25,13 +24,6 @@ from backoffice.settings import (
 )
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(PREFIX):
-            monkeypatch.delenv(name)
 
 
 def problems(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
