@@ -101,12 +101,15 @@ class Relay:
             await self._clean()
             return 0
         self.crash_points.passing("relay.after_claim")
-        results = await asyncio.gather(*(self._send(rows) for rows in claimed))
+        results = await asyncio.gather(*(self._send(rows) for rows in claimed), return_exceptions=True)
         self.crash_points.passing("relay.after_append")
-        done = [one for one in results if one is not None]
+        done = [one for one in results if isinstance(one, Acknowledgement)]
         if done:
             await self.outbox.acknowledge(done)
         self.crash_points.passing("relay.after_acknowledge")
+        for one in results:
+            if isinstance(one, BaseException):
+                raise one  # The other lanes have ended by now: none is still being sent when its rows go again.
         return sum(len(rows.rows) for rows, one in zip(claimed, results, strict=True) if one is not None)
 
     async def _renew(self) -> None:

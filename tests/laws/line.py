@@ -92,6 +92,7 @@ class Line:
     now_us: Callable[[], int]
     clock: Callable[[], float]
     codec: Codec = field(default_factory=Codec)
+    noon: datetime = NOON
     observed: Observed = field(default_factory=Observed)
     log: MemoryLog = field(init=False)
     outbox: MemoryOutbox = field(init=False)

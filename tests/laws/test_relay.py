@@ -1,14 +1,19 @@
-"""The relay under trouble: it waits where it should, sends no lane twice at a time, and refuses only with reason."""
+"""The relay in trouble: it waits where it should, has no lane on its way twice, and refuses only with reason."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
+from event_store.errors import LogUnavailable, StorageUnavailable
+from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.outbox import ClaimedRows, Lane
+from event_store.record import Record, TopicPartition
 
-from .line import TOPICS, Line, in_virtual_time
+from .line import TOPICS, Line, in_virtual_time, views
 
 
 def test_an_idle_relay_looks_at_its_outbox_once_a_poll() -> None:
@@ -30,3 +35,45 @@ class _CountedClaims(MemoryOutbox):
     async def claim(self, lanes: Sequence[Lane], most: int = 1000) -> Sequence[ClaimedRows]:
         self.claims += 1
         return await super().claim(lanes, most)
+
+
+def test_a_pass_ends_only_when_every_lane_of_it_has_ended() -> None:
+    """Else a lane would be on its way twice: from the pass that failed and from the next one."""
+
+    async def one_lane_fails(line: Line) -> None:
+        (slow, failing) = (_lane_of(line, "lantern"), _lane_of(line, "teapot"))
+        assert slow != failing
+        log = _OneSlowOneFailing(line.now_us, slow, failing)
+        for topic, partitions in TOPICS.items():
+            await log.create_topic(topic, partitions)
+        outbox = _FailureCannotBeNoted(TOPICS, line.now_us)
+        outbox.write([line.codec.draft(one, line.noon) for one in (*views(1, "lantern"), *views(1, "teapot"))])
+        with pytest.raises(StorageUnavailable):
+            await line.relay(outbox=outbox, log=log).pass_once()
+        assert line.clock() >= 5.0
+        sent = {status.tp: status.sent for status in await outbox.lanes()}
+        assert (sent[slow], sent[failing]) == (1, 0)
+
+    in_virtual_time(one_lane_fails)
+
+
+def _lane_of(line: Line, product: str) -> TopicPartition:
+    return line.outbox._lane_for(line.codec.draft(views(1, product)[0], line.noon))
+
+
+class _OneSlowOneFailing(MemoryLog):
+    def __init__(self, clock: object, slow: TopicPartition, failing: TopicPartition) -> None:
+        super().__init__(clock)  # type: ignore[arg-type]
+        self.slow = slow
+        self.failing = failing
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        if tp == self.failing:
+            raise LogUnavailable("not now")
+        await asyncio.sleep(5.0)
+        return await super().append(tp, records)
+
+
+class _FailureCannotBeNoted(MemoryOutbox):
+    async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
+        raise StorageUnavailable("not now either")
