@@ -128,6 +128,10 @@ class Relay:
             await self.outbox.note_failure(lane, str(stop), self.settings.renew_s)
             self.observer.refused(lane.tp, stop)
             return False
+        except UnknownTopic as error:
+            await self.outbox.note_failure(lane, str(error), self.settings.renew_s)
+            self.observer.failed(lane.tp, error, self.settings.renew_s)
+            return False
         if acknowledgement is not None:
             await self.outbox.acknowledge([acknowledgement])
         if lane.retry_in_s > 0:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from event_store.errors import LogUnavailable, StorageUnavailable
+from event_store.errors import LogUnavailable, StorageUnavailable, UnknownTopic
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.outbox import ClaimedRows, Lane
@@ -77,3 +77,21 @@ class _OneSlowOneFailing(MemoryLog):
 class _FailureCannotBeNoted(MemoryOutbox):
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
         raise StorageUnavailable("not now either")
+
+
+def test_a_relay_that_starts_before_its_topics_are_made_waits_for_them() -> None:
+    async def too_early(line: Line) -> None:
+        log = MemoryLog(line.now_us)
+        line.write(views(3))
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(log=log).run(stop))
+        await asyncio.sleep(10.0)
+        assert any(isinstance(error, UnknownTopic) for error in line.observed.errors)
+        for topic, partitions in TOPICS.items():
+            await log.create_topic(topic, partitions)
+        await asyncio.sleep(10.0)
+        stop.set()
+        await running
+        assert sum(status.sent for status in await line.outbox.lanes()) == 3
+
+    in_virtual_time(too_early)
