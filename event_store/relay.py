@@ -125,8 +125,9 @@ class Relay:
         try:
             acknowledgement = await check_tail(self.outbox, self.log, self.codec, lane)
         except Stop as stop:
-            await self.outbox.note_failure(lane, str(stop), self.settings.renew_s)
-            self.observer.refused(lane.tp, stop)
+            if await self._holds(lane):
+                await self.outbox.note_failure(lane, str(stop), self.settings.renew_s)
+                self.observer.refused(lane.tp, stop)
             return False
         except UnknownTopic as error:
             await self.outbox.note_failure(lane, str(error), self.settings.renew_s)
@@ -138,6 +139,11 @@ class Relay:
             self._retry_at[lane.tp] = self.clock() + lane.retry_in_s
         self._checked.add(mark)
         return True
+
+    async def _holds(self, lane: Lane) -> bool:
+        """Whether nobody else has had the lane since: who had, sent what we took for sequences never drawn."""
+        held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
+        return any(one.tp == lane.tp and one.epoch == lane.epoch for one in held)
 
     async def _send(self, claimed: ClaimedRows) -> Acknowledgement | None:
         lane = claimed.lane

@@ -95,3 +95,37 @@ def test_a_relay_that_starts_before_its_topics_are_made_waits_for_them() -> None
         assert sum(status.sent for status in await line.outbox.lanes()) == 3
 
     in_virtual_time(too_early)
+
+
+def test_a_relay_that_lost_its_lane_while_it_looked_takes_nobody_for_an_older_copy() -> None:
+    """Its answer about the lane was old: who had the lane since has drawn and sent more, and rightly."""
+
+    async def looked_too_long(line: Line) -> None:
+        stale = _SlowToAnswer(line.outbox)
+        looking = asyncio.create_task(line.relay("slow", outbox=stale).pass_once())
+        await asyncio.sleep(20.0)  # Past the lease.
+        line.write(views(3))
+        await line.relay_all(line.relay("quick"))
+        await looking
+        assert not line.observed.stops
+        assert all(status.error is None for status in await line.outbox.lanes())
+
+    in_virtual_time(looked_too_long)
+
+
+class _SlowToAnswer:
+    """An outbox whose first answer about its lanes takes longer than a lease."""
+
+    def __init__(self, outbox: MemoryOutbox) -> None:
+        self._outbox = outbox
+        self._asked = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._outbox, name)
+
+    async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
+        lanes = await self._outbox.hold_lanes(owner, ttl_s)
+        self._asked += 1
+        if self._asked == 1:
+            await asyncio.sleep(30.0)
+        return lanes
