@@ -84,6 +84,7 @@ class Relay:
             except TransientError as error:
                 failures += 1
                 self._renew_at = float("-inf")
+                self._checked.clear()  # A database that was away may have come back as an older copy.
                 wait_s = self.backoff.wait_s(failures)
                 self.observer.failed(TopicPartition("outbox", -1), error, wait_s)
                 await sleep_unless(stop, wait_s)

@@ -129,3 +129,39 @@ class _SlowToAnswer:
         if self._asked == 1:
             await asyncio.sleep(30.0)
         return lanes
+
+
+def test_a_database_put_back_under_a_running_relay_is_found_out() -> None:
+    """Whoever puts it back breaks the relay's connections; the same lease and epoch may be in the copy."""
+
+    async def put_back(line: Line) -> None:
+        outbox = _Interrupted(TOPICS, line.now_us)
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(outbox=outbox).run(stop))
+        outbox.write([line.codec.draft(one, line.noon) for one in views(3)])
+        await asyncio.sleep(5.0)
+        copy = outbox.export()
+        outbox.write([line.codec.draft(one, line.noon) for one in views(3)])
+        await asyncio.sleep(5.0)
+        ends = len(line.shown())
+        outbox.away = True
+        await asyncio.sleep(5.0)
+        outbox.restore(copy)
+        outbox.away = False
+        outbox.write([line.codec.draft(one, line.noon) for one in views(3)])
+        await asyncio.sleep(40.0)
+        stop.set()
+        await running
+        assert line.observed.stops
+        assert len(line.shown()) == ends == 6
+
+    in_virtual_time(put_back)
+
+
+class _Interrupted(MemoryOutbox):
+    away = False
+
+    async def claim(self, lanes: Sequence[Lane], most: int = 1000) -> Sequence[ClaimedRows]:
+        if self.away:
+            raise StorageUnavailable("the connection broke")
+        return await super().claim(lanes, most)
