@@ -69,7 +69,7 @@ def status(data: Data = None, json: Json = False) -> None:
 
     async def answer() -> PipelineStatus:
         async with Stores(settings) as stores:
-            return await (await stores.pipeline()).status()
+            return stores.pipeline().status()
 
     found = asyncio.run(answer())
     if json:
@@ -92,7 +92,7 @@ def drain(
     async def wait() -> Drained:
         async with Stores(settings) as stores:
             with screen.status("Draining") as line:
-                return await drain(await stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
+                return await drain(stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
 
     drained = asyncio.run(wait())
     for remark in remarks(drained):

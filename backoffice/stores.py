@@ -6,7 +6,7 @@ async with Stores(settings) as stores:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -48,13 +48,9 @@ class Stores:
     ) -> None:
         await self._closing.aclose()
 
-    async def outbox(self) -> Outbox:
+    def outbox(self) -> Outbox:
         """With its lanes: any process may be the first to open it."""
-        outbox = self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics()))
-        prepare: Callable[[], Awaitable[None]] | None = getattr(outbox, "prepare", None)
-        if prepare is not None:
-            await prepare()
-        return outbox
+        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics()))
 
     def log(self) -> Log:
         return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
@@ -74,10 +70,10 @@ class Stores:
 
         return History(self.log(), Archive(Path(self.settings.archive_url), self.codec), self.codec)
 
-    async def pipeline(self) -> Pipeline:
+    def pipeline(self) -> Pipeline:
         from .pipeline import Pipeline
 
-        return Pipeline(await self.outbox(), self.log(), self.read_model())
+        return Pipeline(self.outbox(), self.log(), self.read_model())
 
     def projector(self, generation: int, *, serving: bool) -> Projector:
         """A building generation takes any number of dead letters: they are compared with the serving one's."""

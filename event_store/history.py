@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
@@ -47,7 +48,7 @@ class History:
                 "Put back the archive or the log that has them; figures can't be rebuilt without."
             )
 
-    async def read(self, tp: TopicPartition, start: int, end: int) -> AsyncIterator[DecodedBatch]:
+    async def read(self, tp: TopicPartition, start: int, end: int) -> AsyncGenerator[DecodedBatch, None]:
         """Decoded batches that cover exactly [start, end), in order."""
         for segment in await asyncio.to_thread(self.archive.segments, tp):
             if segment.first_offset == start and segment.next_offset <= end:
@@ -56,8 +57,9 @@ class History:
                     break
                 yield batch
                 start = segment.next_offset
-        async for batch in self._from_log(tp, start, end):
-            yield batch
+        async with aclosing(self._from_log(tp, start, end)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def _from_archive(self, segment: Segment) -> DecodedBatch | None:
         batch = await asyncio.to_thread(self.archive.read, segment)
@@ -78,7 +80,7 @@ class History:
                 f"offset {last}. One of them was replaced: put the right log back, or move that segment away."
             )
 
-    async def _from_log(self, tp: TopicPartition, start: int, end: int) -> AsyncIterator[DecodedBatch]:
+    async def _from_log(self, tp: TopicPartition, start: int, end: int) -> AsyncGenerator[DecodedBatch, None]:
         while start < end:
             records = await self.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
             if not len(records):

@@ -260,8 +260,8 @@ def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
         time.sleep(random.uniform(0.0003, 0.0015))
 
 
-def create_schema(path: Path, script: str) -> None:
-    """Makes the file where it is missing and runs `script` in one transaction.
+def create_schema(path: Path, script: str, then: Work[None] = lambda _: None) -> None:
+    """Makes the file where it is missing and runs `script`, and `then`, in one transaction.
 
     The script is statements that may run again (`CREATE … IF NOT EXISTS`), each ended by a semicolon at a line's end.
     """
@@ -272,6 +272,7 @@ def create_schema(path: Path, script: str) -> None:
         for statement in script.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
+        then(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise _translated(error, path) from error

@@ -110,14 +110,8 @@ class SqliteOutbox:
     """The outbox in the file at `path`; `topics` are its lanes to make where they are missing."""
 
     def __init__(self, path: Path, topics: Mapping[str, int]) -> None:
-        create_schema(path, SCHEMA + sqlite_leases.SCHEMA)
+        create_schema(path, SCHEMA + sqlite_leases.SCHEMA, lambda connection: prepare(connection, topics))
         self._file = SqliteFile(path)
-        self._topics = topics
-        self._prepared = False
-
-    async def prepare(self) -> None:
-        """Makes the source and the lanes; the first call of any other method needs them."""
-        await self._file.write(lambda connection: prepare(connection, self._topics))
 
     async def write(self, drafts: Sequence[Draft]) -> None:
         """`write` in a transaction of its own, for writers without other state."""

@@ -18,7 +18,7 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
         app = create_dashboard(
             stores.read_model(),
             stores.log(),
-            await stores.outbox(),
+            stores.outbox(),
             default_tz=settings.time_zone,
             loopback_only=not settings.insecure_listen,
         )

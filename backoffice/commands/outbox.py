@@ -19,7 +19,7 @@ class NoSuchDeadRowError(Exception):
 
 async def dead_rows(settings: Settings) -> Sequence[DeadRow]:
     async with Stores(settings) as stores:
-        return await (await stores.outbox()).dead()
+        return stores.outbox().dead()
 
 
 def dead_table(rows: Sequence[DeadRow]) -> Table:
@@ -37,7 +37,7 @@ def dead_table(rows: Sequence[DeadRow]) -> Table:
 async def redrive(settings: Settings, ids: Sequence[int]) -> int:
     """Sends dead rows again as new rows; all that wait for it where `ids` is empty. Raises NoSuchDeadRowError."""
     async with Stores(settings) as stores:
-        outbox = await stores.outbox()
+        outbox = stores.outbox()
         waiting = {row.id for row in await outbox.dead() if row.redriven_at_us is None}
         unknown = sorted(set(ids) - waiting)
         if unknown:
@@ -50,7 +50,7 @@ async def redrive(settings: Settings, ids: Sequence[int]) -> int:
 async def begin_incarnation(settings: Settings) -> Reincarnation:
     """After the commerce database was put back from an older copy. The relay must be stopped."""
     async with Stores(settings) as stores:
-        return await reincarnate(await stores.outbox(), stores.log(), stores.codec, process_name("reincarnation"))
+        return await reincarnate(stores.outbox(), stores.log(), stores.codec, process_name("reincarnation"))
 
 
 def _time(us: int | None) -> str:

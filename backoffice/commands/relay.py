@@ -25,7 +25,7 @@ async def run_relay(settings: Settings, stop: asyncio.Event) -> None:
     report = RelayReport(registry)
     async with Stores(settings, CrashPoints.from_environment()) as stores:
         relay = Relay(
-            await stores.outbox(),
+            stores.outbox(),
             stores.log(),
             stores.codec,
             RelaySettings(

@@ -86,7 +86,6 @@ async def memory_outbox(place: Place) -> Outbox:
 
 async def sqlite_outbox(place: Place) -> Outbox:
     outbox = SqliteOutbox(place.folder / "commerce.db", LANES)
-    await outbox.prepare()
     return outbox
 
 

@@ -1,0 +1,73 @@
+"""How fast the relay brings outbox rows to the embedded log, beside how fast the consumer counts the same events.
+
+python -m benchmarks.relay [--rows 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from backoffice.silence import Silence
+from event_store.codec import Codec
+from event_store.relay import Relay, RelaySettings
+from event_store.sqlite_log import SqliteLog
+from event_store.sqlite_outbox import SqliteOutbox
+from event_store.topics import TOPICS
+
+from .consume import count
+from .shop_events import Row, rows
+
+INSERT = """
+INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
+SELECT id, ?, ?, ?, ? FROM outbox_lane WHERE topic = ? AND number = ?
+"""
+
+
+def write_rows(file: Path, events: Iterable[Row]) -> None:
+    """Waiting rows as writers leave them, in one transaction: writing them is not what is measured."""
+    now_us = time.time_ns() // 1000
+    values = [(f"e{number}", key, payload, now_us, *tp) for number, (tp, key, payload) in enumerate(events)]
+    with sqlite3.connect(file) as connection:
+        connection.executemany(INSERT, values)
+
+
+async def relayed(outbox: SqliteOutbox, log: SqliteLog) -> float:
+    """Rows per second until the outbox is empty."""
+    relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
+    started_s = time.perf_counter()
+    sent = 0
+    while passed := await relay.pass_once():
+        sent += passed
+    return sent / (time.perf_counter() - started_s)
+
+
+async def measure(folder: Path, events: int) -> None:
+    topics = {topic.name: topic.partitions for topic in TOPICS}
+    outbox = SqliteOutbox(folder / "commerce.db", topics)
+    log = SqliteLog(folder / "log.db")
+    for topic, partitions in topics.items():
+        await log.create_topic(topic, partitions)
+    write_rows(folder / "commerce.db", rows(events))
+    sent = await relayed(outbox, log)
+    (counted, records) = await count(folder, log)
+    print(f"relayed: {sent:,.0f} rows/s; counted: {counted:,.0f} events/s ({records:,} events); {sent / counted:.2f}")
+    await outbox.close()
+    await log.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(Path(folder), asked.rows))
+
+
+if __name__ == "__main__":
+    main()
