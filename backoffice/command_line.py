@@ -69,7 +69,7 @@ def status(data: Data = None, json: Json = False) -> None:
 
     async def answer() -> PipelineStatus:
         async with Stores(settings) as stores:
-            return stores.pipeline().status()
+            return await stores.pipeline().status()
 
     found = asyncio.run(answer())
     if json:

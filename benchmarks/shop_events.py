@@ -28,9 +28,10 @@ def partitions() -> list[TopicPartition]:
     return [TopicPartition(topic.name, number) for topic in TOPICS for number in range(topic.partitions)]
 
 
-def rows(
-    count: int, *, first: int = 0, days: float = 1.0, seed: int = 1
-) -> Iterator[tuple[TopicPartition, str, bytes]]:
+Row = tuple[TopicPartition, str, bytes]
+
+
+def rows(count: int, *, first: int = 0, days: float = 1.0, seed: int = 1) -> Iterator[Row]:
     """(partition, key, envelope without its place in a lane) of `count` events, in order of time."""
     chance = random.Random(seed)
     stock = _stock(chance)

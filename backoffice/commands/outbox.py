@@ -19,7 +19,7 @@ class NoSuchDeadRowError(Exception):
 
 async def dead_rows(settings: Settings) -> Sequence[DeadRow]:
     async with Stores(settings) as stores:
-        return stores.outbox().dead()
+        return await stores.outbox().dead()
 
 
 def dead_table(rows: Sequence[DeadRow]) -> Table:
