@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .aiohttp_caller import Caller
+from .crew import Crew, Phase, Progress, unwatched
 from .online_retail import RetailFile, numbered_rows, read_online_retail
 from .online_retail_row import COLUMNS
-from .online_retail_sending import Delivery, Phase, Progress, send
+from .online_retail_sending import Delivery, send
 
 PATIENCE_S = 60.0
 """An API that is restarted answers sooner; one that is silent for longer needs its operator."""
@@ -56,10 +57,6 @@ class Account:
         return "\n".join(f"{figure:>10,}  {words}" for words, figure in self.table())
 
 
-def unwatched(_: Progress) -> None:
-    """For callers that show no progress."""
-
-
 async def import_online_retail(
     file: Path,
     api_url: str,
@@ -81,7 +78,7 @@ async def import_online_retail(
     retail = await asyncio.to_thread(read_online_retail, file)
     await _write_rejects(file, retail.refused, rejects)
     async with Caller(api_url, connections=connections, patience_s=patience_s) as caller:
-        delivery = await send(retail, caller, connections, progress)
+        delivery = await send(retail, Crew(caller, connections, progress))
     if delivery.failures:
         await _write_rejects(file, {**retail.refused, **delivery.failures}, rejects)
     return _account(retail, delivery)
