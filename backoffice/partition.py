@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from event_store.backoff import Backoff, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
-from event_store.dead_letters import DeadLetter
 from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.errors import (
     EventStoreError,
@@ -26,7 +25,7 @@ from event_store.errors import (
 )
 from event_store.log import Log
 from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
-from projections.projector import Applied, Projector
+from projections.projector import Applied, Projector, buried
 
 MAX_UNCLASSIFIED_FAILURES = 3
 """How often a batch may fail for a reason we don't know before it is halved."""
@@ -110,8 +109,7 @@ class Partition:
                 await self._apply(batch)
                 return True
             except PositionMoved as moved:
-                self.projector.forget(self.tp)
-                self.observer.resynced(self.tp, moved.next_offset)
+                self._resync(moved)
                 return False
             except TransientError as error:
                 failures += 1
@@ -145,9 +143,19 @@ class Partition:
         self.observer.narrowed(self.tp, batch.first_offset, records, error)
         half = await self.log.read(self.tp, batch.first_offset, max(1, records // 2))
         if records == 1:
-            await self._apply(_buried(self._decoded(half), half, error))
+            await self._bury(half, error)
         else:
             await self._count(self._decoded(half))
+
+    async def _bury(self, record: RecordBatch, error: Exception) -> None:
+        try:
+            await self._apply(buried(self._decoded(record), record, error))
+        except PositionMoved as moved:
+            self._resync(moved)
+
+    def _resync(self, moved: PositionMoved) -> None:
+        self.projector.forget(self.tp)
+        self.observer.resynced(self.tp, moved.next_offset)
 
     async def _open(self) -> None:
         """Looks at the log's identity, as patiently as at everything else in it."""
@@ -177,13 +185,6 @@ class Partition:
 
     def _what_to_do(self) -> str:
         return "Nothing was reset. Put the log back, or count again from its offset zero: `countinghouse rebuild`."
-
-
-def _buried(one: DecodedBatch, record: RecordBatch, error: Exception) -> DecodedBatch:
-    """A batch of one record that counts nothing and keeps the record as a dead letter."""
-    detail = f"{type(error).__name__}: {error}"[:500]
-    letter = DeadLetter(one.tp, one.first_offset, record.values[0], "UNCOUNTABLE", detail, record.appended_at_us[0])
-    return replace(one, facts={}, dead=[letter])
 
 
 async def _dropped(task: asyncio.Task[DecodedBatch | None] | None) -> None:

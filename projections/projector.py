@@ -10,13 +10,14 @@ Memory changes after COMMIT. Where the outcome is unknown the partition is forgo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
 from event_store.codec import Codec
 from event_store.crash_points import NO_CRASH, CrashPoints
-from event_store.dead_letters import Breaker
+from event_store.dead_letters import Breaker, DeadLetter
 from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.errors import GenerationChanged, PositionMoved
 from event_store.handled import HandledRanges
@@ -24,8 +25,12 @@ from event_store.inbox import InboxEntry, Position
 from event_store.record import RecordBatch, TopicPartition
 
 from .locks import ProductLocks
+from .metric import Merge
 from .projection import Projection
 from .read_model import Effect, Increments, ReadModel
+
+MAX_SUM = 2**63 - 1
+"""The largest figure there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,14 @@ class Projector:
         return Applied(batch.tp, batch.next_offset, len(batch), entry.duplicates, len(new.dead))
 
     def fold(self, batch: DecodedBatch) -> Increments:
-        folded = {one.name: one.increments(batch.facts) for one in self.projections}
-        return {name: rows for name, rows in folded.items() if rows is not None}
+        """What the batch adds. Raises OverflowError where a sum may not fit: count fewer records at a time."""
+        folded: dict[str, pl.DataFrame] = {}
+        for projection in self.projections:
+            rows = projection.contributed(batch.facts)
+            if rows is not None:
+                _check_sums(projection, rows)
+                folded[projection.name] = projection.merged(rows)
+        return folded
 
     async def _commit(self, effect: Effect) -> None:
         try:
@@ -143,6 +154,29 @@ class Projector:
         if self.dead_letter_limit is None:
             return None
         return self._breakers.setdefault(tp, Breaker(self.dead_letter_limit))
+
+
+def buried(batch: DecodedBatch, record: RecordBatch, error: Exception) -> DecodedBatch:
+    """A batch of one record that counts nothing and keeps the record, which nobody could count, as a dead letter."""
+    detail = f"{type(error).__name__}: {error}"[:500]
+    (raw, appended_at_us) = (record.values[0], record.appended_at_us[0])
+    letter = DeadLetter(batch.tp, batch.first_offset, raw, "UNCOUNTABLE", detail, appended_at_us)
+    return replace(batch, facts={}, dead=[letter])
+
+
+def _check_sums(projection: Projection, rows: pl.DataFrame) -> None:
+    """Polars adds 64-bit integers without looking and wraps round at their end, which would be a wrong figure."""
+    for metric in projection.metrics:
+        if metric.merge is Merge.ADD:
+            total = sum(map(abs, rows.get_column(metric.name).to_list())) if _is_large(rows, metric.name) else 0
+            if total > MAX_SUM:
+                raise OverflowError(f"{projection.name}.{metric.name} of {rows.height} rows adds up to {total}")
+
+
+def _is_large(rows: pl.DataFrame, name: str) -> bool:
+    column = rows.get_column(name)
+    extremes: Any = (column.min(), column.max())
+    return bool(max(map(abs, extremes)) * rows.height > MAX_SUM)
 
 
 def _products(batch: DecodedBatch) -> set[str]:
