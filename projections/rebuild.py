@@ -8,24 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from event_store.backoff import Backoff
 from event_store.crash_points import NO_CRASH, CrashPoints
-from event_store.errors import EventStoreError, GenerationChanged
+from event_store.decoded_batch import DecodedBatch, decode_batch
+from event_store.errors import (
+    EventStoreError,
+    ForeignIdTaken,
+    GenerationChanged,
+    PositionMoved,
+    StorageUnavailable,
+    TransientError,
+)
 from event_store.history import History
 from event_store.lease import Leases
-from event_store.record import TopicPartition
+from event_store.record import RecordBatch, TopicPartition
 
 from .comparison import Comparison, compare
 from .projection import Projection
-from .projector import Projector
+from .projector import Projector, buried
 from .read_model import Generation, ReadModel, State
 
 LEASE = "rebuild"
 LEASE_TTL_S = 15.0
 MAX_SWITCH_ATTEMPTS = 200
+MAX_FAILURES = 10
+"""How often in a row a partition's storage or log may fail before the rebuild gives up; some half a minute."""
+MAX_UNCOUNTABLE = 100
+"""Records that may fail for a reason nobody has classified; more of them are a fault of ours."""
 
 
 class RebuildRunning(EventStoreError):
@@ -80,10 +93,15 @@ class Rebuild:
     crash_points: CrashPoints = NO_CRASH
     at_a_time: int = 2
     """Partitions read and folded at a time."""
+    backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=5.0))
     _counted: int = field(default=0)
+    _buried: int = field(default=0)
 
     async def run(self, note: str, accept_differences: str | None = None) -> Rebuilt:
-        """Builds, compares and switches. Raises RebuildRefused, RebuildRunning, HistoryLost or LogChanged."""
+        """Builds, compares and switches.
+
+        Raises RebuildRefused, RebuildRunning, HistoryLost, LogChanged, or the TransientError that did not pass.
+        """
         async with _Lease(self.leases, self.owner):
             serving = await self.read_model.serving()
             for tp in await self._partitions():
@@ -97,7 +115,8 @@ class Rebuild:
                 why = note if comparison.equal else f"{note}; differences accepted: {accept_differences}"
                 await self._switch(projector, why)
             except EventStoreError as error:
-                await self.read_model.abandon(generation, str(error).splitlines()[0])
+                with suppress(EventStoreError):  # Where this fails too, the next rebuild empties what is left.
+                    await self.read_model.abandon(generation, str(error).splitlines()[0])
                 raise
             await self._forget_old()
             return Rebuilt(generation, serving, self._counted, comparison)
@@ -131,7 +150,7 @@ class Rebuild:
             await self._count_to(projector, {tp: one.end for tp, one in bounds.items()})
             self.crash_points.passing("rebuild.before_switch")
             try:
-                await self.read_model.switch(projector.generation, note)
+                await self._flip(projector.generation, note)
             except GenerationChanged as error:
                 last = error
                 continue
@@ -140,25 +159,79 @@ class Rebuild:
             return
         raise last
 
+    async def _flip(self, generation: int, note: str) -> None:
+        """One transaction; where its outcome is unknown, what readers see says whether it went through."""
+        try:
+            await self.read_model.switch(generation, note)
+        except StorageUnavailable:
+            if await self.read_model.serving() != generation:
+                raise
+
     async def _count_to(self, projector: Projector, targets: Mapping[TopicPartition, int]) -> None:
         total = self._counted
         for tp, end in targets.items():
             total += max(0, end - (await projector.position(tp)).next_offset)
         turn = asyncio.Semaphore(self.at_a_time)
-        async with asyncio.TaskGroup() as group:
-            for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
-                group.create_task(self._count_partition(projector, tp, end, turn, total))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
+                    group.create_task(self._count_partition(projector, tp, end, turn, total))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _count_partition(
         self, projector: Projector, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int
     ) -> None:
+        """Counts to `end`. What fails for a moment is repeated from where the table says that we stand."""
+        failures = 0
         async with turn:
-            start = (await projector.position(tp)).next_offset
-            async for batch in self.history.read(tp, start, end):
-                applied = await projector.apply_decoded(batch)
-                self._counted += applied.records
-                self.crash_points.passing("rebuild.after_chunk")
-                self.observer.progressed(self._counted, total)
+            while True:
+                try:
+                    start = (await projector.position(tp)).next_offset
+                    async with aclosing(self.history.read(tp, start, end)) as batches:
+                        async for batch in batches:
+                            await self._apply(projector, batch)
+                            failures = 0
+                            self.crash_points.passing("rebuild.after_chunk")
+                            self.observer.progressed(self._counted, total)
+                    return
+                except (ForeignIdTaken, PositionMoved):
+                    projector.forget(tp)  # Counted in another partition meanwhile, or a lost COMMIT went through.
+                except TransientError:
+                    failures += 1
+                    if failures > MAX_FAILURES:
+                        raise
+                    await asyncio.sleep(self.backoff.wait_s(failures))
+
+    async def _apply(self, projector: Projector, batch: DecodedBatch) -> None:
+        try:
+            await projector.apply_decoded(batch)
+        except EventStoreError:
+            raise
+        except Exception as error:
+            records = await self.history.read_log(batch.tp, batch.first_offset, batch.next_offset)
+            await self._narrow(projector, records, error)
+        self._counted += len(batch)
+
+    async def _narrow(self, projector: Projector, records: RecordBatch, error: Exception) -> None:
+        """Halves what fails for a reason nobody has classified, as live counting does, to find the record behind it."""
+        half = len(records) // 2
+        if not half:
+            await self._bury(projector, records, error)
+            return
+        for part in (records.slice(0, half), records.slice(half, len(records))):
+            try:
+                await projector.apply(part)
+            except EventStoreError:
+                raise
+            except Exception as again:
+                await self._narrow(projector, part, again)
+
+    async def _bury(self, projector: Projector, record: RecordBatch, error: Exception) -> None:
+        self._buried += 1
+        if self._buried > MAX_UNCOUNTABLE:
+            raise error
+        await projector.apply_decoded(buried(decode_batch(projector.codec, record), record, error))
 
     async def _partitions(self) -> list[TopicPartition]:
         topics = await self.history.log.topics()

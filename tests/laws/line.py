@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from backoffice.partition import Partition
 from event_store.archive import Archive
 from event_store.backoff import Backoff
 from event_store.codec import Codec, Draft
@@ -35,7 +36,7 @@ T = TypeVar("T")
 TOPICS = {"catalog-events": 2, "order-events": 2}
 TPS = [TopicPartition(topic, number) for topic, count in TOPICS.items() for number in range(count)]
 CATALOG = TPS[0]
-NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+NOON = datetime(2025, 12, 31, 12, 0, tzinfo=UTC)
 NO_ARCHIVE = Path("/nonexistent")
 
 
@@ -157,6 +158,21 @@ class Line:
             while len(batch := await self.log.read(tp, (await projector.position(tp)).next_offset, max_records)):
                 await projector.apply(batch)
         return projector
+
+    def partition(self, tp: TopicPartition, projector: Projector, max_records: int = 3000) -> Partition:
+        in_flight = asyncio.Semaphore(3)
+        backoff = Backoff(0.001, 0.002)
+        return Partition(tp, self.log, projector, self.observed, in_flight, backoff, max_records)
+
+    async def count_live(self, tp: TopicPartition, projector: Projector, max_records: int = 3000) -> None:
+        """As a consumer does: errors are repeated or narrowed down. Returns at the log's end, raises a Stop."""
+        partition = self.partition(tp, projector, max_records)
+        running = asyncio.create_task(partition.run())
+        end = (await self.log.bounds([tp]))[tp].end
+        while not running.done() and projector.counted(tp) < end:
+            await asyncio.sleep(0.001)
+        partition.leave.set()
+        await running
 
     async def append(self, tp: TopicPartition, values: Sequence[bytes | None]) -> None:
         await self.log.append(tp, [Record(b"key", value) for value in values])
