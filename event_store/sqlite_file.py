@@ -36,6 +36,11 @@ BUSY_PAUSE_S = 0.002
 IDLE_PAUSE_S = 0.02
 """Between two looks for another process's commit: soon after the last one, and after a quiet time."""
 
+CACHE_KIB = 32_768
+"""Pages a connection keeps at the most; SQLite's own 2 MB make a relay read its backlog from the file again and again."""
+MMAP_BYTES = 1 << 32
+"""How much of a file is read through the page cache of the system without copying."""
+
 _TRANSIENT = ("locked", "busy", "disk i/o", "full", "unable to open", "out of memory")
 
 
@@ -238,6 +243,8 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
     except sqlite3.Error as error:
         raise _translated(error, path) from error
     return connection

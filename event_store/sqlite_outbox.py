@@ -32,10 +32,10 @@ from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
     BURY,
     CLAIM,
-    CLEAN,
+    DELETE_CLAIMED,
+    DELETE_ROW,
     DELETE_SENT,
     DRAW,
-    FORGET_SEQUENCES,
     INSERT_LANE,
     INSERT_ROW,
     INSERT_SOURCE,
@@ -46,7 +46,9 @@ from .sqlite_outbox_statements import (
     RESTART_LANES,
     SCHEMA,
     SELECT_CLAIMED,
+    SELECT_CLEANABLE,
     SELECT_DEAD,
+    SELECT_LANE,
     SELECT_LANE_IDS,
     SELECT_LANES,
     SELECT_ROWS_BETWEEN,
@@ -54,6 +56,8 @@ from .sqlite_outbox_statements import (
     SELECT_STATUS,
     SELECT_UNSENT,
     SELECT_WITH_WORK,
+    WAIT_AGAIN,
+    WAIT_NO_MORE,
     WRITE_AGAIN,
 )
 from .topics import partition_for
@@ -188,7 +192,14 @@ class SqliteOutbox:
 
     async def clean(self, keep_s: float, most: int = 1000) -> int:
         values = {"keep_us": int(keep_s * 1e6), "most": most}
-        return await self._file.write(lambda connection: connection.execute(CLEAN, values).rowcount)
+
+        def delete(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(SELECT_CLEANABLE, values).fetchall()
+            connection.executemany(DELETE_CLAIMED, [(lane, sequence) for lane, sequence, _ in rows])
+            connection.executemany(DELETE_ROW, [(row_id,) for *_, row_id in rows])
+            return len(rows)
+
+        return await self._file.write(delete)
 
     async def lanes(self) -> Sequence[LaneStatus]:
         def select(connection: sqlite3.Connection) -> list[LaneStatus]:
@@ -207,7 +218,8 @@ class SqliteOutbox:
     async def reincarnate(self, already_sent: Sequence[str]) -> str:
         def restart(connection: sqlite3.Connection) -> str:
             connection.execute(DELETE_SENT, (json.dumps(list(already_sent)),))
-            connection.execute(FORGET_SEQUENCES)
+            for statement in WAIT_AGAIN:
+                connection.execute(statement)
             connection.execute(RESTART_LANES)
             connection.execute(NEXT_INCARNATION)
             return _source(connection)
@@ -235,9 +247,17 @@ def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int,
 def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
     if not sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch) or lane.source != _source(connection):
         return None
-    values = {"topic": lane.tp.topic, "number": lane.tp.partition, "most": most}
+    (lane_id, next_sequence, acknowledged) = connection.execute(SELECT_LANE, lane.tp).fetchone()
+    room = most - (next_sequence - 1 - acknowledged)
+    if room > 0:
+        _draw(connection, {"lane": lane_id, "next_sequence": next_sequence, "room": room})
+    wanted = {"lane": lane_id, "acknowledged": acknowledged, "most": most}
+    return ClaimedRows(lane, [ClaimedRow(*row) for row in connection.execute(SELECT_CLAIMED, wanted).fetchall()])
+
+
+def _draw(connection: sqlite3.Connection, values: dict[str, int]) -> None:
+    """Gives the lane's oldest waiting rows its next sequences."""
     drawn = connection.execute(CLAIM, values).rowcount
     if drawn:
+        connection.execute(WAIT_NO_MORE, values)
         connection.execute(DRAW, {**values, "drawn": drawn})
-    rows = connection.execute(SELECT_CLAIMED, values).fetchall()
-    return ClaimedRows(lane, [ClaimedRow(*row) for row in rows])

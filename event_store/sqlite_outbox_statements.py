@@ -25,14 +25,24 @@ CREATE TABLE IF NOT EXISTS outbox_lane (
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lane INTEGER NOT NULL REFERENCES outbox_lane (id),
-    sequence INTEGER,
     event_id TEXT NOT NULL,
     key TEXT NOT NULL,
     payload BLOB NOT NULL,
     recorded_at_us INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (lane, id) WHERE sequence IS NULL;
-CREATE UNIQUE INDEX IF NOT EXISTS outbox_claimed ON outbox (lane, sequence) WHERE sequence IS NOT NULL;
+CREATE TABLE IF NOT EXISTS outbox_waiting (
+    lane INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (lane, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox_claimed (
+    lane INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (lane, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS outbox_row_waits AFTER INSERT ON outbox
+BEGIN INSERT INTO outbox_waiting VALUES (new.lane, new.id); END;
 CREATE TABLE IF NOT EXISTS outbox_dead (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lane INTEGER NOT NULL REFERENCES outbox_lane (id),
@@ -58,26 +68,23 @@ FROM outbox_lane
 
 SELECT_WITH_WORK = """
 SELECT topic, number FROM outbox_lane AS l
-WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox WHERE lane = l.id AND sequence IS NULL)
+WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox_waiting WHERE lane = l.id)
 """
+SELECT_LANE = "SELECT id, next_sequence, acknowledged FROM outbox_lane WHERE topic = ? AND number = ?"
 CLAIM = """
-UPDATE outbox SET sequence = waiting.sequence
-FROM (
-    SELECT o.id, l.next_sequence - 1 + row_number() OVER (ORDER BY o.id) AS sequence
-    FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence IS NULL
-    WHERE l.topic = :topic AND l.number = :number
-    ORDER BY o.id
-    LIMIT max(0, :most - (
-        SELECT next_sequence - 1 - acknowledged FROM outbox_lane WHERE topic = :topic AND number = :number))
-) AS waiting
-WHERE outbox.id = waiting.id
+INSERT INTO outbox_claimed (lane, sequence, id)
+SELECT lane, :next_sequence - 1 + row_number() OVER (ORDER BY id), id
+FROM (SELECT lane, id FROM outbox_waiting WHERE lane = :lane ORDER BY id LIMIT :room)
 """
-DRAW = "UPDATE outbox_lane SET next_sequence = next_sequence + :drawn WHERE topic = :topic AND number = :number"
+WAIT_NO_MORE = """
+DELETE FROM outbox_waiting WHERE lane = :lane
+    AND id <= (SELECT max(id) FROM outbox_claimed WHERE lane = :lane AND sequence >= :next_sequence)
+"""
+DRAW = "UPDATE outbox_lane SET next_sequence = next_sequence + :drawn WHERE id = :lane"
 SELECT_CLAIMED = """
-SELECT o.sequence, o.event_id, o.key, o.payload
-FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence > l.acknowledged
-WHERE l.topic = :topic AND l.number = :number
-ORDER BY o.sequence LIMIT :most
+SELECT c.sequence, o.event_id, o.key, o.payload
+FROM outbox_claimed AS c JOIN outbox AS o ON o.id = c.id
+WHERE c.lane = :lane AND c.sequence > :acknowledged ORDER BY c.sequence LIMIT :most
 """
 ACKNOWLEDGE = """
 UPDATE outbox_lane
@@ -92,17 +99,21 @@ WHERE topic = :topic AND number = :number AND EXISTS (SELECT 1 FROM lease WHERE 
 """  # noqa: S608
 RECORD_DEAD = f"""
 INSERT INTO outbox_dead (lane, sequence, event_id, key, payload, reason, died_at_us)
-SELECT o.lane, o.sequence, o.event_id, o.key, o.payload, :reason, {NOW_US}
-FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id AND o.sequence = :sequence
+SELECT c.lane, c.sequence, o.event_id, o.key, o.payload, :reason, {NOW_US}
+FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence = :sequence
+JOIN outbox AS o ON o.id = c.id
 WHERE l.topic = :topic AND l.number = :number
 """  # noqa: S608
 BURY = """
 UPDATE outbox SET event_id = :event_id, payload = :payload
-WHERE sequence = :sequence AND lane = (SELECT id FROM outbox_lane WHERE topic = :topic AND number = :number)
+WHERE id = (
+    SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence = :sequence
+    WHERE l.topic = :topic AND l.number = :number)
 """
 SELECT_ROWS_BETWEEN = """
-SELECT o.sequence, o.event_id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
-WHERE l.topic = ? AND l.number = ? AND o.sequence BETWEEN ? AND ? ORDER BY o.sequence
+SELECT c.sequence, o.event_id
+FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id JOIN outbox AS o ON o.id = c.id
+WHERE l.topic = ? AND l.number = ? AND c.sequence BETWEEN ? AND ? ORDER BY c.sequence
 """
 SELECT_DEAD = """
 SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
@@ -117,37 +128,47 @@ MARK_REDRIVEN = """
 UPDATE outbox_dead SET redriven_at_us = :now_us
 WHERE redriven_at_us IS NULL AND id IN (SELECT value FROM json_each(:ids))
 """
-CLEAN = f"""
-DELETE FROM outbox WHERE id IN (
-    SELECT o.id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
-        AND o.sequence < :most + (SELECT min(sequence) FROM outbox WHERE lane = l.id AND sequence IS NOT NULL)
-        AND o.sequence <= l.acknowledged
-    WHERE o.recorded_at_us <= {NOW_US} - :keep_us LIMIT :most)
+SELECT_CLEANABLE = f"""
+SELECT c.lane, c.sequence, c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id
+    AND c.sequence < :most + (SELECT min(sequence) FROM outbox_claimed WHERE lane = l.id)
+    AND c.sequence <= l.acknowledged
+JOIN outbox AS o ON o.id = c.id
+WHERE o.recorded_at_us <= {NOW_US} - :keep_us LIMIT :most
 """  # noqa: S608
+DELETE_CLAIMED = "DELETE FROM outbox_claimed WHERE lane = ? AND sequence = ?"
+DELETE_ROW = "DELETE FROM outbox WHERE id = ?"
 SELECT_STATUS = f"""
 SELECT l.topic, l.number,
-    count(w.id),
+    (SELECT count(*) FROM outbox_waiting WHERE lane = l.id),
     CASE WHEN l.failures > 0 THEN 0 ELSE l.next_sequence - 1 - l.acknowledged END,
     CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
     l.acknowledged,
     (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
     coalesce(
-        (SELECT c.recorded_at_us FROM outbox AS c WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
-        min(w.recorded_at_us)),
+        (SELECT o.recorded_at_us FROM outbox_claimed AS c JOIN outbox AS o ON o.id = c.id
+         WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
+        (SELECT o.recorded_at_us FROM outbox_waiting AS w JOIN outbox AS o ON o.id = w.id
+         WHERE w.lane = l.id ORDER BY w.id LIMIT 1)),
     l.failures, l.error,
     (SELECT owner FROM lease WHERE name = 'lane/' || l.topic || '/' || l.number AND expires_at_us > {NOW_US})
-FROM outbox_lane AS l LEFT JOIN outbox AS w ON w.lane = l.id AND w.sequence IS NULL
-GROUP BY l.id ORDER BY l.topic, l.number
+FROM outbox_lane AS l ORDER BY l.topic, l.number
 """  # noqa: S608
 SELECT_UNSENT = """
-SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l JOIN outbox AS o ON o.lane = l.id
-WHERE o.sequence IS NULL OR o.sequence > l.acknowledged
+SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
+JOIN outbox_waiting AS w ON w.lane = l.id JOIN outbox AS o ON o.id = w.id
+UNION ALL
+SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
+JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence > l.acknowledged JOIN outbox AS o ON o.id = c.id
 """
 DELETE_SENT = """
-DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?))
-    OR sequence <= (SELECT acknowledged FROM outbox_lane AS l WHERE l.id = outbox.lane)
+DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?)) OR id IN (
+    SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence <= l.acknowledged)
 """
-FORGET_SEQUENCES = "UPDATE outbox SET sequence = NULL WHERE sequence IS NOT NULL"
+WAIT_AGAIN = (
+    "DELETE FROM outbox_claimed",
+    "DELETE FROM outbox_waiting",
+    "INSERT INTO outbox_waiting SELECT lane, id FROM outbox",
+)
 RESTART_LANES = """
 UPDATE outbox_lane SET next_sequence = 1, acknowledged = 0, acknowledged_offset = -1,
     failures = 0, retry_at_us = 0, error = NULL
