@@ -6,8 +6,10 @@ Exit codes: failures.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,6 +20,11 @@ from . import command_line
 from .failures import CommandFailed, exit_code
 from .options import Data, InsecureListen, console, run_process
 from .settings import Settings, SettingsError, read_settings
+
+NEWS_EVERY_S = 30.0
+"""How often the shoppers of the demo say what they did."""
+
+Speed = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="What the shoppers do, in events a second.")]
 
 
 def main() -> None:
@@ -38,11 +45,13 @@ def command_line_app() -> typer.Typer:
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
         up,
+        demo,
         api,
         relay,
         consumer,
         archiver,
         dashboard,
+        shoppers,
         command_line.figures,
         command_line.explain,
         command_line.status,
@@ -81,6 +90,57 @@ def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
     settings = read_settings(data, insecure_listen=insecure_listen)
     configure_logs(settings.log_level, settings.log_format, "up")
     raise typer.Exit(0 if run_up(settings, [], typer.echo) else 1)
+
+
+def demo(
+    data: Data = None,
+    speed: Speed = 20.0,
+    insecure_listen: InsecureListen = False,
+) -> None:
+    """Run a whole shop with four weeks of real invoices behind it and shoppers in it. In a data folder of its own."""
+    from .commands.up import child, demo_settings, run_up
+    from .logs import configure_logs
+
+    settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
+    configure_logs(settings.log_level, settings.log_format, "demo")
+    visitors = child(settings, "shoppers", "--speed", str(speed))
+    raise typer.Exit(0 if run_up(settings, [visitors], typer.echo) else 1)
+
+
+def shoppers(
+    data: Data = None,
+    api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
+    speed: Speed = 20.0,
+) -> None:
+    """Bring a running shop to life: four weeks of real invoices moved up to now, then shoppers until stopped."""
+    settings = read_settings(data)
+    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, speed, stop))
+
+
+async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None:
+    import structlog
+
+    from producer_api.real_month import send_real_month
+    from producer_api.shoppers import keep_shop
+
+    from .serve import unless_stopped
+
+    log = structlog.get_logger()
+
+    async def lay_past() -> None:
+        log.info("Four weeks of real invoices are sent; the figures grow as they come.", action="shoppers.begun")
+        month = await send_real_month(api_url, now=datetime.now(UTC))
+        log.info(month.describe(), action="shoppers.past")
+
+    with _api_failures():
+        await unless_stopped(lay_past(), stop)
+        await keep_shop(
+            api_url,
+            events_per_s=speed,
+            stop=stop,
+            report=lambda news: log.info(news.describe(), action="shoppers.news"),
+            report_every_s=NEWS_EVERY_S,
+        )
 
 
 def api(data: Data = None) -> None:
@@ -144,6 +204,20 @@ def archiver(data: Data = None) -> None:
     run_process("archiver", settings, lambda stop: run_archiver(settings, stop))
 
 
+@contextlib.contextmanager
+def _api_failures() -> Iterator[None]:
+    """What a client of the commerce API may meet, as ends of its command."""
+    from producer_api.aiohttp_caller import ApiSilent
+    from producer_api.online_retail_sending import WrongAddress
+
+    try:
+        yield
+    except (ApiSilent, WrongAddress) as error:
+        raise CommandFailed(f"{error} What was sent is kept: the same command goes on from there.", 1) from error
+    except (ValueError, OSError) as error:
+        raise CommandFailed(str(error), 2) from error
+
+
 def dashboard(data: Data = None, insecure_listen: InsecureListen = False) -> None:
     """Show the figures and the pipeline as pages and as JSON."""
     from .commands.dashboard import run_dashboard
@@ -162,20 +236,13 @@ def import_retail(
     ] = None,
 ) -> None:
     """Send an Online Retail invoice file through the commerce API. Safe to repeat."""
-    from producer_api.aiohttp_caller import ApiSilent
     from producer_api.online_retail_import import import_online_retail
-    from producer_api.online_retail_sending import WrongAddress
 
     from .commands.import_progress import ImportProgress
 
     api_url = api or read_settings(data).api_url
-    try:
-        with ImportProgress(console(stderr=True)) as progress:
-            account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show))
-    except (ApiSilent, WrongAddress) as error:
-        raise CommandFailed(f"{error} What was sent is kept: run the same import again to go on.", 1) from error
-    except (ValueError, OSError) as error:
-        raise CommandFailed(str(error), 2) from error
+    with _api_failures(), ImportProgress(console(stderr=True)) as progress:
+        account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show))
     typer.echo(account.describe())
     raise typer.Exit(1 if account.delivery.failed else 0)
 

@@ -15,11 +15,14 @@ from backoffice.address import AddressTakenError, listen
 from backoffice.loopback import refuse_open_listen
 from backoffice.occupancy import Occupancy
 from backoffice.serve import run_until_stopped
-from backoffice.settings import Settings, variable
+from backoffice.settings import Settings, read_settings, variable
 from backoffice.supervisor import Child, Supervisor
 
 ADDRESS_WAIT_S = 5.0
 """How long `up` waits for an address that the processes of an `up` that was killed may still be leaving."""
+
+DEMO_ZONE = "Europe/London"
+"""Where the shop of the demo's invoices stands."""
 
 Say = Callable[[str], None]
 
@@ -60,16 +63,26 @@ def children(settings: Settings) -> list[Child]:
     ]
 
 
-def child(settings: Settings, command: str, **overrides: str) -> Child:
-    """One command of ours as a process; a name that the operator chose stands."""
-    chosen = {name: value for name, value in overrides.items() if name not in settings.model_fields_set}
-    if settings.insecure_listen:
-        chosen["insecure_listen"] = "true"
+def child(settings: Settings, command: str, *options: str, **names: str) -> Child:
+    """One command of ours as a process. What `up` was told by options is handed on; a name somebody chose stands."""
+    handed_on = {name: value for name, value in names.items() if name not in settings.model_fields_set}
+    handed_on["time_zone"] = settings.time_zone
+    handed_on["insecure_listen"] = str(settings.insecure_listen).lower()
     return Child(
         command,
-        (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir)),
-        {variable(name): value for name, value in chosen.items()},
+        (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir), *options),
+        {variable(name): value for name, value in handed_on.items()},
     )
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """A folder of its own where none was named, so that no invented order meets a real one; and the shop's zone."""
+    own: dict[str, object] = {}
+    if "time_zone" not in settings.model_fields_set:
+        own["time_zone"] = DEMO_ZONE
+    if "data_dir" in settings.model_fields_set:
+        return settings.model_copy(update=own)
+    return read_settings(settings.data_dir / "demo", insecure_listen=settings.insecure_listen).model_copy(update=own)
 
 
 def _await_free(host: str, port: int, role: str) -> None:

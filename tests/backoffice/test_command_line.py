@@ -99,7 +99,7 @@ def test_help_lists_every_command() -> None:
     commands = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback and not one.hidden}
     groups = {group.name for group in app.registered_groups}
     assert commands | groups >= {
-        *("up", "api", "relay", "consumer", "archiver", "dashboard"),
+        *("up", "demo", "shoppers", "api", "relay", "consumer", "archiver", "dashboard"),
         *("config", "figures", "status", "drain", "rebuild", "explain"),
         *("import", "events", "outbox"),
     }
@@ -209,6 +209,18 @@ def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
     up.send_signal(signal.SIGTERM)
     assert up.wait(WAIT_S) == 0
     assert [one for one in processes if one.is_running()] == []
+
+
+def test_the_demo_shows_a_living_shop_in_a_folder_of_its_own(shell: CommandLine) -> None:
+    home = {"XDG_DATA_HOME": str(shell.folder), "COUNTINGHOUSE_DATA_DIR": ""}
+    demo = shell.start("demo", "--speed", "50", **home)
+    assert demo.stdout is not None
+    said = [demo.stdout.readline() for _ in range(4)]
+    assert said[2].endswith(f"{shell.folder}/countinghouse/demo\n")
+    wait_for(lambda: figures(shell, "--by", "day", "--data", f"{shell.folder}/countinghouse/demo"))
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(WAIT_S) == 0
+    assert not (shell.folder / "shop").exists()
 
 
 def figures(shell: CommandLine, *arguments: str) -> list[dict[str, str]]:
