@@ -15,7 +15,7 @@ from event_store.errors import EventStoreError
 from . import events, health, likes, metrics, openapi, orders, payments, products, refunds, views
 from .backpressure import Backpressure
 from .commerce import Commerce
-from .metrics import ApiMeter
+from .metrics import ApiMeter, MeteredLitestar
 from .problems import exception_handlers
 
 log = structlog.get_logger()
@@ -66,9 +66,9 @@ def create_app(
         *health.routes(commerce),
         metrics.route(meter, pressure),
     ]
-    return Litestar(
+    return MeteredLitestar(
+        meter,
         route_handlers=handlers,
-        middleware=[meter.middleware],
         exception_handlers=exception_handlers(),
         openapi_config=openapi.config(version, handlers),
         lifespan=[chores],

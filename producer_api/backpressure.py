@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import structlog
+
 from .commerce import Backlog, Commerce
 from .refusals import OUTBOX_BACKLOG, Refused
 
 RETRY_AFTER_S = 5
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -22,11 +26,20 @@ class Backpressure:
 
     async def refresh(self, commerce: Commerce) -> None:
         self.backlog = await commerce.backlog()
-        self._reason = None
+        before = self._reason
+        self._reason = self._too_much()
+        if (before is None) != (self._reason is None):
+            text = (
+                f"Views, likes and events are turned away: {self._reason}." if self._reason else "They are taken again."
+            )
+            log.warning(text, action="backpressure", on=self._reason is not None)
+
+    def _too_much(self) -> str | None:
         if self.backlog.rows > self.max_rows:
-            self._reason = f"{self.backlog.rows} events wait; the most is {self.max_rows}"
-        elif self.backlog.oldest_s > self.max_age_s:
-            self._reason = f"the oldest event waits for {self.backlog.oldest_s:.0f} s; the most is {self.max_age_s:g} s"
+            return f"{self.backlog.rows} events wait to be sent; the most is {self.max_rows}"
+        if self.backlog.oldest_s > self.max_age_s:
+            return f"the oldest unsent event waits for {self.backlog.oldest_s:.0f} s; the most is {self.max_age_s:g} s"
+        return None
 
     def check(self) -> None:
         """Raises Refused while too much waits."""

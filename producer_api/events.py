@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from event_store.codec import Codec, Decoded
@@ -23,7 +22,7 @@ from event_store.events import RecordWithheld
 
 from .backpressure import Backpressure
 from .commerce import MAX_INTAKE_EVENTS, Commerce, IntakeReport, JudgedEvent, TakeIn
-from .http_call import JSON, AnyRequest, perform, read_body
+from .http_call import JSON, AnyRequest, Reply, perform, read_body
 from .openapi import Described
 from .refusals import INVALID_FIELD, OUTBOX_BACKLOG, FieldError, Refused
 from .strict_json import check_keys, decode
@@ -65,7 +64,7 @@ def routes(commerce: Commerce, pressure: Backpressure) -> Sequence[HTTPRouteHand
         operation_id="takeInEvents",
         tags=["events"],
     )
-    async def take_in_events(request: AnyRequest) -> ASGIResponse:
+    async def take_in_events(request: AnyRequest) -> Reply:
         """Takes in a batch of CloudEvents; each is accepted, a duplicate, or refused with its reason."""
         pressure.check()
         raw = await read_body(request, MEDIA_TYPES)

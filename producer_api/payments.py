@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from event_store.envelope import new_event_id
 
 from .commerce import Commerce, Id, Instant, Outcome, Pay, Payment
-from .http_call import AnyRequest, business_time, path_id, perform, read_json, utc_now
+from .http_call import AnyRequest, Reply, business_time, path_id, perform, read_json, utc_now
 from .openapi import Described
 from .orders import PATH
 from .refusals import ORDER_SETTLED, PAYMENT_EXISTS, UNKNOWN_ORDER
@@ -36,7 +35,7 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
     body_of = msgspec.json.Decoder(PaymentBody)
 
     @post(f"{PATH}/payments", operation_class=PAYING.operation(), operation_id="pay", tags=["orders"])
-    async def pay(request: AnyRequest) -> ASGIResponse:
+    async def pay(request: AnyRequest) -> Reply:
         """Settles an order for good. The same payment again, under its own id, is answered as before."""
         order_id = path_id(request, "order_id")
         (body, raw) = await read_json(request, body_of)

@@ -56,8 +56,13 @@ def answer(request: AnyRequest, error: Exception) -> Response[Problem]:
     """The answer to a request that raised `error`."""
     refused = _refused(error)
     instance = f"urn:uuid:{new_event_id()}"
-    if refused.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _report(request, error, refused, instance)
+    if refused.kind is INTERNAL:
+        log.error(
+            f"{request.method} {request.url.path} failed: {error}",
+            action="request_failed",
+            request_id=instance,
+            exc_info=error,
+        )
     kind = refused.kind
     problem = Problem(kind.urn, kind.title, kind.status, refused.detail, instance, refused.errors)
     return Response(problem, status_code=kind.status, media_type=MEDIA_TYPE, headers=_headers(error, refused))
@@ -100,13 +105,3 @@ def _headers(error: Exception, refused: Refused) -> dict[str, str]:
     if refused.replayed:
         headers[REPLAYED] = "true"
     return headers
-
-
-def _report(request: AnyRequest, error: Exception, refused: Refused, instance: str) -> None:
-    log.error(
-        f"{request.method} {request.url.path} failed: {error}",
-        action="request_failed",
-        request_id=instance,
-        status=refused.kind.status,
-        exc_info=error if refused.kind is INTERNAL else None,
-    )

@@ -6,19 +6,17 @@ import base64
 import binascii
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import quote
 
 import msgspec
 from litestar import get, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from event_store.events import AmountMinor
 
 from .commerce import Commerce, Currency, ListProduct, Name, Product, encode
-from .http_call import JSON, AnyRequest, path_id, read_json, respond
+from .http_call import AnyRequest, Reply, path_id, read_json, respond
 from .openapi import Described
 from .refusals import INVALID_FIELD, UNKNOWN_PRODUCT, FieldError, Refused
 
@@ -50,28 +48,30 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
     body_of = msgspec.json.Decoder(ProductBody)
 
     @put(PATH, operation_class=LISTING.operation(), operation_id="listProduct", tags=["products"])
-    async def list_product(request: AnyRequest) -> ASGIResponse:
+    async def list_product(request: AnyRequest) -> Reply:
         """Lists a product, or changes it. What is unchanged makes no event."""
         product_id = path_id(request, "product_id")
         (body, _) = await read_json(request, body_of)
         return respond(await commerce.perform(ListProduct(product_id, body.name, body.price_minor, body.currency)))
 
     @get(PATH, operation_class=READING.operation(), operation_id="readProduct", tags=["products"])
-    async def read_product(request: AnyRequest) -> ASGIResponse:
+    async def read_product(request: AnyRequest) -> Reply:
         """A product as it stands."""
         product_id = path_id(request, "product_id")
         product = await commerce.product(product_id)
         if product is None:
             raise Refused(UNKNOWN_PRODUCT, f"No product {product_id!r} is listed.")
-        return ASGIResponse(body=encode(product), media_type=JSON)
+        return Reply(200, encode(product))
 
     @get("/v1/products", operation_class=PAGING.operation(), operation_id="readProducts", tags=["products"])
-    async def read_products(limit: Limit = 50, cursor: Cursor = None) -> ASGIResponse:
+    async def read_products(limit: Limit = 50, cursor: Cursor = None) -> Reply:
         """The products in the order of their ids, page by page."""
         found = await commerce.products(_after(cursor), limit + 1)
         page = ProductPage(list(found[:limit]), _cursor(found[limit - 1].product_id) if len(found) > limit else None)
-        link = f'</v1/products?limit={limit}&cursor={quote(page.next)}>; rel="next"' if page.next else None
-        return ASGIResponse(body=encode(page), media_type=JSON, headers={"link": link} if link else {})
+        if page.next is None:
+            return Reply(200, encode(page))
+        link = f'</v1/products?limit={limit}&cursor={page.next}>; rel="next"'
+        return Reply(200, encode(page), [(b"link", link.encode())])
 
     return [list_product, read_product, read_products]
 

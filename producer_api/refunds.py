@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import msgspec
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from event_store.envelope import new_event_id
 
 from .commerce import BasketLines, Commerce, Currency, GiveRefund, Id, Instant, Refund, encode
-from .http_call import JSON, AnyRequest, business_time, path_id, perform, read_json, utc_now
+from .http_call import AnyRequest, Reply, business_time, path_id, perform, read_json, utc_now
 from .openapi import Described
 from .refusals import (
     INVALID_FIELD,
@@ -58,7 +57,7 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
     body_of = msgspec.json.Decoder(RefundBody)
 
     @post("/v1/refunds", operation_class=GIVING.operation(), operation_id="refund", tags=["refunds"])
-    async def refund(request: AnyRequest) -> ASGIResponse:
+    async def refund(request: AnyRequest) -> Reply:
         """Gives money back. Of a known order never more, per product, than was paid, over all its refunds."""
         (body, raw) = await read_json(request, body_of)
         at = None if body.at is None else business_time(body.at, utc_now())
@@ -72,12 +71,12 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
         operation_id="readRefund",
         tags=["refunds"],
     )
-    async def read_refund(request: AnyRequest) -> ASGIResponse:
+    async def read_refund(request: AnyRequest) -> Reply:
         """A refund that was given."""
         refund_id = path_id(request, "refund_id")
         found = await commerce.refund(refund_id)
         if found is None:
             raise Refused(UNKNOWN_REFUND, f"No refund {refund_id!r} was given here.")
-        return ASGIResponse(body=encode(found), media_type=JSON)
+        return Reply(200, encode(found))
 
     return [refund, read_refund]

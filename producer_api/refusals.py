@@ -62,6 +62,7 @@ UNKNOWN_PRODUCT = Kind("unknown-product", 404, "There is no such product")
 UNKNOWN_ORDER = Kind("unknown-order", 404, "There is no such order")
 UNKNOWN_REFUND = Kind("unknown-refund", 404, "There is no such refund")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The address doesn't take this method")
+TOO_SLOW = Kind("too-slow", 408, "The request took too long to come")
 ORDER_EXISTS = Kind("order-exists", 409, "The order id stands for another order")
 ORDER_SETTLED = Kind("order-settled", 409, "The order was paid or cancelled before")
 PAYMENT_EXISTS = Kind("payment-exists", 409, "The payment id stands for another payment")
@@ -75,6 +76,7 @@ UNKNOWN_PRODUCT_IN_LINE = Kind("unknown-product-in-line", 422, "A line names a p
 MIXED_CURRENCIES = Kind("mixed-currencies", 422, "The lines are not all of one currency")
 TOO_LARGE_TO_RECORD = Kind("too-large-to-record", 422, "The lines don't fit into one event")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The idempotency key was used with another body")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 STORAGE_UNAVAILABLE = Kind("storage-unavailable", 503, "The database can't be written to right now")
 OUTBOX_BACKLOG = Kind("outbox-backlog", 503, "Too many events wait to be sent")
@@ -90,6 +92,7 @@ KINDS = {
         UNKNOWN_ORDER,
         UNKNOWN_REFUND,
         METHOD_NOT_ALLOWED,
+        TOO_SLOW,
         ORDER_EXISTS,
         ORDER_SETTLED,
         PAYMENT_EXISTS,
@@ -103,6 +106,7 @@ KINDS = {
         MIXED_CURRENCIES,
         TOO_LARGE_TO_RECORD,
         KEY_REUSED,
+        HEAD_TOO_LARGE,
         INTERNAL,
         STORAGE_UNAVAILABLE,
         OUTBOX_BACKLOG,

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from event_store import sqlite_outbox
 from event_store.codec import Codec
-from event_store.errors import StorageUnusable
+from event_store.errors import EventStoreError, StorageUnusable
 from event_store.sqlite_file import SqliteFile, create_schema
 from event_store.sqlite_outbox import SqliteOutbox
 
@@ -43,6 +44,8 @@ from .sqlite_orders import pay, place_order, read_order
 from .sqlite_products import find_product, list_product, products_after, record_view, record_views, set_like
 from .sqlite_refunds import give_refund, read_refund
 from .tables import CommerceRow
+
+log = structlog.get_logger()
 
 Call = tuple[Command, Once | None]
 
@@ -81,7 +84,6 @@ class SqliteCommerce:
     async def prepare(self) -> None:
         """Makes the tables and the lanes where they are missing."""
         create_schema(self._path, schema())
-        await self._outbox.prepare()
 
     async def perform(self, command: Command, once: Once | None = None) -> Answer:
         return await self._group.join((command, once))
@@ -121,7 +123,11 @@ class SqliteCommerce:
 
     async def _commit(self, calls: Sequence[Call]) -> Sequence[Answer | Exception]:
         begun_s = time.perf_counter()
-        outcomes = await self._file.write(lambda connection: self._perform_all(connection, calls))
+        try:
+            outcomes = await self._file.write(lambda connection: self._perform_all(connection, calls))
+        except EventStoreError as error:
+            log.warning(f"{len(calls)} requests were not recorded: {error}", action="commit_failed")
+            raise
         self._committed(len(calls), time.perf_counter() - begun_s)
         return outcomes
 

@@ -18,7 +18,7 @@ SELECT product_id, name, price_minor, currency, version, likes FROM products
 WHERE product_id > ? ORDER BY product_id LIMIT ?
 """
 SELECT_CURRENCIES = """
-SELECT product_id, currency FROM products WHERE product_id IN (SELECT value FROM json_each(?))
+SELECT json_group_object(product_id, currency) FROM products WHERE product_id IN (SELECT value FROM json_each(?))
 """
 INSERT_PRODUCT = """
 INSERT INTO products (product_id, name, price_minor, currency, version, likes) VALUES (?, ?, ?, ?, 1, 0)
@@ -93,8 +93,9 @@ def products_after(connection: sqlite3.Connection, after: str, most: int) -> lis
 
 
 def listed_currencies(connection: sqlite3.Connection, product_ids: Iterable[str]) -> dict[str, str]:
-    """The currency of each of the products that is listed."""
-    return dict(connection.execute(SELECT_CURRENCIES, (json.dumps(list(set(product_ids))),)).fetchall())
+    """The currency of each of the products that is listed. One row: each costs a turn at the interpreter's lock."""
+    (currencies,) = connection.execute(SELECT_CURRENCIES, (json.dumps(list(set(product_ids))),)).fetchone()
+    return dict(json.loads(currencies))
 
 
 def _unknown(product_id: str) -> Refused:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from .backpressure import Backpressure
 from .commerce import Commerce, Id, Instant, RecordView, ViewAccepted
-from .http_call import AnyRequest, business_time, path_id, perform, read_json, utc_now
+from .http_call import AnyRequest, Reply, business_time, path_id, perform, read_json, utc_now
 from .openapi import Described
 from .products import PATH
 from .refusals import OUTBOX_BACKLOG, UNKNOWN_PRODUCT
@@ -32,7 +31,7 @@ def routes(commerce: Commerce, pressure: Backpressure) -> Sequence[HTTPRouteHand
     body_of = msgspec.json.Decoder(ViewBody)
 
     @post(f"{PATH}/views", operation_class=RECORDING.operation(), operation_id="recordView", tags=["products"])
-    async def record_view(request: AnyRequest) -> ASGIResponse:
+    async def record_view(request: AnyRequest) -> Reply:
         """A visitor looked at a product. Durable when answered; counted soon after."""
         pressure.check()
         product_id = path_id(request, "product_id")
