@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import StorageUnavailable, StorageUnusable
+from .sqlite_news import SqliteNews
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -32,12 +33,8 @@ BUSY_TIMEOUT_S = 10.0
 MAX_GROUP = 512
 """The most functions that share one COMMIT: bounds how long the first of them waits."""
 
-BUSY_PAUSE_S = 0.002
-IDLE_PAUSE_S = 0.02
-"""Between two looks for another process's commit: soon after the last one, and after a quiet time."""
-
 CACHE_KIB = 32_768
-"""Pages a connection keeps at the most; SQLite's own 2 MB make a relay read its backlog from the file again and again."""
+"""Pages a connection keeps at the most; with SQLite's own 2 MB a relay reads its backlog again and again."""
 MMAP_BYTES = 1 << 32
 """How much of a file is read through the page cache of the system without copying."""
 
@@ -62,9 +59,7 @@ class SqliteFile:
         self._readers = ThreadPoolExecutor(4, thread_name_prefix=f"read-{path.stem}")
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._watch: sqlite3.Connection | None = None
-        self._seen_version = -1
-        self._pause_s = BUSY_PAUSE_S
+        self._news = SqliteNews(path, connect)
 
     async def write(self, work: Work[T], *, grouped: bool = False) -> T:
         """Runs `work` in a transaction and returns its result after COMMIT.
@@ -84,19 +79,8 @@ class SqliteFile:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def wait_for_news(self, timeout_s: float) -> bool:
-        """True soon after any connection of any process committed since the last call.
-
-        Looks at `PRAGMA data_version`, a few microseconds, at intervals that grow while nothing happens.
-        """
-        deadline = time.monotonic() + timeout_s
-        while not self._has_news():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            await asyncio.sleep(min(self._pause_s, left))
-            self._pause_s = min(self._pause_s * 1.1, IDLE_PAUSE_S)
-        self._pause_s = BUSY_PAUSE_S
-        return True
+        """True soon after any connection of any process committed since the last call, False after `timeout_s`."""
+        return await self._news.wait(timeout_s)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -104,22 +88,10 @@ class SqliteFile:
             await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
             self._writer = None
         self._readers.shutdown(wait=True)
-        for connection in [*self._opened, *([self._watch] if self._watch else [])]:
+        for connection in self._opened:
             connection.close()
         self._opened.clear()
-        self._watch = None
-
-    def _has_news(self) -> bool:
-        try:
-            if self._watch is None:
-                self._watch = connect(self.path)
-            version: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
-        except (sqlite3.Error, StorageUnavailable):
-            self._watch = None
-            return True  # The caller looks for itself, and meets the error where it can be reported.
-        changed = version != self._seen_version
-        self._seen_version = version
-        return changed
+        self._news.close()
 
     def _read(self, work: Work[T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
