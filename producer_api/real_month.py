@@ -60,11 +60,16 @@ async def send_real_month(
 
     Raises ApiSilent and WrongAddress as an import does.
     """
-    month = moved(await asyncio.to_thread(read_real_month), now)
+    month = await asyncio.to_thread(read_real_month)
     async with Caller(api_url, connections=connections, patience_s=patience_s) as caller:
-        crew = Crew(caller, connections, progress)
-        delivery = await send(month, crew)
-        visits = await send_past_visits(month.invoices, crew)
+        return await send_month(month, Crew(caller, connections, progress), now)
+
+
+async def send_month(month: RetailFile, crew: Crew, now: datetime) -> MonthSent:
+    """Sends `month` as the four weeks up to `now`."""
+    month = moved(month, now)
+    delivery = await send(month, crew)
+    visits = await send_past_visits(month.invoices, crew)
     return MonthSent(now - BELT, now, delivery, visits)
 
 

@@ -28,6 +28,8 @@ GOODS = 500
 EVENTS_OF_TILL_PER_S = 40.0
 """What one till does in a second, at most, while there are more tills to open."""
 MOST_TILLS = 16
+HANDS = 8
+"""How many list the goods before the shop opens."""
 LONGEST_DELAY_S = 1.0
 """A till that is later than this goes on from now."""
 REPORT_EVERY_S = 5.0
@@ -47,9 +49,10 @@ class ShopNews:
     """The name of the product in the window, while there is a campaign."""
 
     def describe(self) -> str:
-        parts = [f"{self.deeds[deed]:,} {deed}s" for deed in Deed if self.deeds[deed]] or ["nobody came yet"]
-        parts += [f"{self.refused:,} calls refused"] * bool(self.refused)
-        parts += [f"{self.repeats:,} calls repeated"] * bool(self.repeats)
+        counted = [(self.deeds[deed], deed.value) for deed in Deed]
+        parts = [f"{number:,} {word}{'s' * (number > 1)}" for number, word in counted if number] or ["nobody came yet"]
+        parts += [f"calls refused: {self.refused:,}"] * bool(self.refused)
+        parts += [f"calls repeated: {self.repeats:,}"] * bool(self.repeats)
         parts += [f"in the window: {self.window}"] * bool(self.window)
         return ", ".join(parts)
 
@@ -76,7 +79,7 @@ async def keep_shop(
         raise ValueError(f"{events_per_s} is no speed: give events per second, above zero")
     wares = goods(await asyncio.to_thread(read_real_month), GOODS)
     tills = max(1, min(MOST_TILLS, math.ceil(events_per_s / EVENTS_OF_TILL_PER_S)))
-    async with Caller(api_url, connections=tills, patience_s=None) as caller:
+    async with Caller(api_url, connections=max(tills, HANDS), patience_s=None) as caller:
         shop = _Shop(caller, Campaigns(seed, wares), report)
         working = [Till(random.Random(f"till {seed} {number}"), wares) for number in range(tills)]
         await _until(stop, shop.open(working, tills / events_per_s, report_every_s))
@@ -94,7 +97,7 @@ class _Shop:
     opened_s: float = field(default_factory=time.monotonic)
 
     async def open(self, tills: list[Till], pause_s: float, report_every_s: float) -> None:
-        await list_products(self.campaigns.goods, Crew(self.caller, len(tills), unwatched))
+        await list_products(self.campaigns.goods, Crew(self.caller, HANDS, unwatched))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tell(report_every_s))
             for till in tills:

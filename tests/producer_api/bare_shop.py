@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-import uvicorn
+from .serving import Serving
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -38,7 +37,6 @@ class Misfortune:
 
 @dataclass
 class BareShop:
-    port: int = 0
     calls: list[Call] = field(default_factory=list)
     """Every call that was read, answered well or not."""
     kept: dict[str, Call] = field(default_factory=dict)
@@ -52,38 +50,21 @@ class BareShop:
     connections: set[Any] = field(default_factory=set)
     """Client addresses: one for each connection."""
     _busy: int = 0
-    _server: uvicorn.Server | None = None
-    _serving: asyncio.Task[None] | None = None
-    _dying: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: Serving = field(default_factory=Serving)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.serving.url
 
     async def open(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
-        config = uvicorn.Config(self._app, interface="asgi3", log_level="critical", lifespan="off", ws="none")
-        self._dying = asyncio.Event()
-        self._server = uvicorn.Server(config)
-        self._serving = asyncio.create_task(self._server._serve([listener]))
-        while not self._server.started:
-            await asyncio.sleep(0.005)
+        await self.serving.open(self._app)
 
     async def die(self) -> None:
-        """Cuts every connection, calls under way included."""
-        if self._server is None or self._serving is None:
-            return
-        self._dying.set()
-        for listener in self._server.servers:
-            listener.close()
-        self._server.force_exit = True
-        self._server.should_exit = True
-        for connection in list(self._server.server_state.connections):
-            connection.transport.abort()
-        await self._serving
+        await self.serving.die()
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
         call = await _read(scope, receive)
         self.connections.add(tuple(scope["client"]))
         self._busy += 1
@@ -103,9 +84,9 @@ class BareShop:
             return
         (status, headers) = self._take(call)
         if misfortune is not None:
-            await self._dying.wait()
+            await self.serving.dying.wait()
             return
-        await _send(send, status, headers, {})
+        await _send(send, status, headers, {"order_id": f"order-{before}"} if call.path == "/v1/orders" else {})
 
     def _take(self, call: Call) -> tuple[int, dict[str, str]]:
         if call.method == "PUT":
@@ -123,29 +104,42 @@ class BareShop:
 
     def figures(self) -> list[tuple[Any, ...]]:
         """What the calls that were taken amount to, as tests/retail_oracle.py tells it."""
-        cells: dict[tuple[str, str, str], Counter[str]] = {}
+        sums = Sums()
         orders = {call.body["order_id"]: call.body for call in self.taken("/v1/orders")}
         for call in self.taken("/payments"):
-            order = orders[call.path.split("/")[3]]
-            _add(cells, order, call.body["at"], ("orders", "units_sold", "gross_minor"))
+            sums.sold(orders[call.path.split("/")[3]], call.body["at"])
         for call in self.taken("/v1/refunds"):
-            _add(cells, call.body, call.body["at"], ("refunds", "units_refunded", "refunded_minor"))
+            sums.went_back(call.body, call.body["at"])
+        return sums.table()
+
+
+class Sums:
+    """Figures per product, London day and currency, from the lines of orders and refunds."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[str, str, str], Counter[str]] = {}
+
+    def sold(self, order: Any, at: str) -> None:
+        self._add(order, at, ("orders", "units_sold", "gross_minor"))
+
+    def went_back(self, refund: Any, at: str) -> None:
+        self._add(refund, at, ("refunds", "units_refunded", "refunded_minor"))
+
+    def _add(self, lines_of: Any, at: str, names: tuple[str, str, str]) -> None:
+        day = datetime.fromisoformat(at).astimezone(LONDON).date().isoformat()
+        for line in lines_of["lines"]:
+            cell = self._cells.setdefault((line["product_id"], day, lines_of["currency"]), Counter())
+            cell[names[1]] += line["quantity"]
+            cell[names[2]] += line["amount_minor"]
+        for product_id in {line["product_id"] for line in lines_of["lines"]}:
+            self._cells[product_id, day, lines_of["currency"]][names[0]] += 1
+
+    def table(self) -> list[tuple[Any, ...]]:
         names = ("orders", "units_sold", "gross_minor", "refunds", "units_refunded", "refunded_minor")
         return [
             (*key, *(cell[name] for name in names), cell["gross_minor"] - cell["refunded_minor"])
-            for key, cell in sorted(cells.items())
+            for key, cell in sorted(self._cells.items())
         ]
-
-
-def _add(cells: dict[tuple[str, str, str], Counter[str]], sold: Any, at: str, names: tuple[str, str, str]) -> None:
-    day = datetime.fromisoformat(at).astimezone(LONDON).date().isoformat()
-    products = [line["product_id"] for line in sold["lines"]]
-    for line in sold["lines"]:
-        cell = cells.setdefault((line["product_id"], day, sold["currency"]), Counter())
-        cell[names[1]] += line["quantity"]
-        cell[names[2]] += line["amount_minor"]
-    for product_id in set(products):
-        cells[product_id, day, sold["currency"]][names[0]] += 1
 
 
 async def _read(scope: Any, receive: Any) -> Call:

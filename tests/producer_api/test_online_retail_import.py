@@ -172,7 +172,7 @@ async def test_retry_after_is_waited_for(shop: BareShop, invoices: Path) -> None
 
 async def test_an_api_that_stays_away_ends_the_import_with_its_last_trouble(shop: BareShop, invoices: Path) -> None:
     await shop.die()
-    with pytest.raises(ApiSilent, match=f"127.0.0.1:{shop.port} gave no usable answer for"):
+    with pytest.raises(ApiSilent, match=f"127.0.0.1:{shop.serving.port} gave no usable answer for"):
         await import_online_retail(invoices, shop.url, None, patience_s=0.3)
 
 
@@ -287,9 +287,10 @@ async def test_an_address_that_is_none_is_refused_at_once(invoices: Path, addres
         await import_online_retail(invoices, address, None)
 
 
-async def test_calls_go_out_together_over_as_many_connections_as_asked_for(shop: BareShop) -> None:
+async def test_calls_go_out_together_over_as_many_connections_as_asked_for(shop: BareShop, tmp_path: Path) -> None:
     shop.thinks_s = 0.005
-    await import_online_retail(EXCERPT, f"{shop.url}/", None, connections=5)
+    file = write(tmp_path / "invoices.csv", *((str(number), str(number), *LANTERN[2:]) for number in range(30)))
+    await import_online_retail(file, f"{shop.url}/", None, connections=5)
     assert len(shop.connections) == 5
     assert 1 < shop.busiest <= 5
 

@@ -1,0 +1,145 @@
+"""A shop's counter: the real application over a real database file, called in the test's own event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from litestar.testing import AsyncTestClient
+
+from event_store.topics import TOPICS
+from producer_api.app import ApiLimits, create_app
+from producer_api.backpressure import Backpressure
+from producer_api.metrics import ApiMeter
+from producer_api.sqlite_commerce import SqliteCommerce
+
+TOPIC_PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
+PRODUCT = {"name": "White hanging heart t-light holder", "price_minor": 255, "currency": "GBP"}
+
+
+@dataclass
+class Counterside:
+    database: Path
+    commerce: SqliteCommerce
+    client: AsyncTestClient[Any]
+    pressure: Backpressure
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        raw: bytes | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """`body` goes as JSON; `raw` goes as it is."""
+        content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        sent = {"content-type": "application/json"} if content is not None else {}
+        if key is not None:
+            sent["idempotency-key"] = key
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return await self.client.request(method, path, content=content, headers=sent)
+
+    async def list_product(self, product_id: str = "85123A", **changes: Any) -> httpx.Response:
+        return await self.call("PUT", f"/v1/products/{quote(product_id, safe='')}", {**PRODUCT, **changes})
+
+    async def view(self, product_id: str = "85123A", **fields: Any) -> httpx.Response:
+        path = f"/v1/products/{quote(product_id, safe='')}/views"
+        return await self.call("POST", path, {"visitor_id": "visitor-1", **fields})
+
+    async def place_order(self, order_id: str, *lines: dict[str, Any], **fields: Any) -> httpx.Response:
+        body = {"order_id": order_id, "lines": list(lines) or [line()], **fields}
+        return await self.call("POST", "/v1/orders", body)
+
+    async def pay(self, order_id: str, outcome: str = "completed", **fields: Any) -> httpx.Response:
+        return await self.call(
+            "POST", f"/v1/orders/{quote(order_id, safe='')}/payments", {"outcome": outcome, **fields}
+        )
+
+    async def paid_order(self, order_id: str, *lines: dict[str, Any]) -> None:
+        assert (await self.place_order(order_id, *lines)).status_code == 201
+        assert (await self.pay(order_id)).status_code == 201
+
+    async def refund(self, *lines: dict[str, Any], **fields: Any) -> httpx.Response:
+        return await self.call("POST", "/v1/refunds", {"lines": list(lines) or [line()], **fields})
+
+    def rows(self, statement: str) -> list[Any]:
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+
+    def events(self, name: str = "") -> list[dict[str, Any]]:
+        """The envelopes in the outbox, in the order of recording; only those of one type where it is named."""
+        every = [json.loads(payload) for (payload,) in self.rows("SELECT payload FROM outbox ORDER BY id")]
+        return [event for event in every if not name or f".{name}." in event["type"]]
+
+    def kinds(self) -> Mapping[str, int]:
+        return Counter(event["type"].split(".")[-2] for event in self.events())
+
+    def check_books(self) -> None:
+        """Every change of state has its outbox row, and every outbox row its change of state."""
+        listed = Counter(event["data"]["product_id"] for event in self.events("ProductListed"))
+        assert listed == dict(self.rows("SELECT product_id, version FROM products"))
+        likes: Counter[tuple[str, str]] = Counter()
+        for event in self.events("LikeChanged"):
+            likes[event["data"]["product_id"], event["data"]["user_id"]] += event["data"]["delta"]
+        assert {pair for pair, sum_ in likes.items() if sum_} == set(self.rows("SELECT product_id, user_id FROM likes"))
+        assert set(likes.values()) <= {0, 1}
+        counted = dict(self.rows("SELECT product_id, count(*) FROM likes GROUP BY product_id"))
+        assert {product: counted.get(product, 0) for product in listed} == dict(
+            self.rows("SELECT product_id, likes FROM products")
+        )
+        settled = [event["id"] for name in ("PaymentCompleted", "PaymentFailed") for event in self.events(name)]
+        assert sorted(settled) == sorted(one for (one,) in self.rows("SELECT event_id FROM payments"))
+        refunded = [event["id"] for event in self.events("PaymentRefunded")]
+        assert sorted(refunded) == sorted(one for (one,) in self.rows("SELECT event_id FROM refunds"))
+        taken_in = [event["id"] for event in self.events() if "originid" in event]
+        assert sorted(taken_in) == sorted(one for (one,) in self.rows("SELECT event_id FROM accepted_events"))
+
+
+def line(product_id: str = "85123A", quantity: int = 6, amount_minor: int = 1530) -> dict[str, Any]:
+    return {"product_id": product_id, "quantity": quantity, "amount_minor": amount_minor}
+
+
+def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    """The body of a problem, after the look at what every problem has."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text
+    )
+    body: dict[str, Any] = response.json()
+    assert (body["status"], body["type"]) == (status, f"urn:countinghouse:problem:{slug}"), body
+    assert body["title"]
+    assert body["detail"]
+    assert body["instance"].startswith("urn:uuid:")
+    assert "Traceback" not in response.text
+    return body
+
+
+def pointers(body: dict[str, Any]) -> list[str]:
+    return [error["pointer"] for error in body["errors"]]
+
+
+@contextlib.asynccontextmanager
+async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside]:
+    meter = ApiMeter()
+    pressure = Backpressure()
+    commerce = SqliteCommerce(folder / "commerce.db", TOPIC_PARTITIONS, committed=meter.committed)
+    await commerce.prepare()
+    try:
+        app = create_app(commerce, limits=ApiLimits(pressure=pressure, **limits), meter=meter)
+        async with AsyncTestClient(app) as client:
+            yield Counterside(folder / "commerce.db", commerce, client, pressure)
+    finally:
+        await commerce.close()
