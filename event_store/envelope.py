@@ -7,6 +7,7 @@ integers end at 2^31 and the extension wants strings that sort (cloudevents/spec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -47,7 +48,13 @@ def new_event_id() -> str:
 
 def stamp(row_payload: bytes, source: str, sequence: int) -> bytes:
     """The record's value: the envelope of an outbox row with its place in the lane added at the end."""
-    return b'%b,"source":"%b","sequence":"%016d"}' % (row_payload[:-1], source.encode(), sequence)
+    return stamper(source)(row_payload, sequence)
+
+
+def stamper(source: str) -> Callable[[bytes, int], bytes]:
+    """`stamp` for the many rows of one lane."""
+    added = b',"source":"%b","sequence":"' % source.encode()
+    return lambda row_payload, sequence: b'%b%b%016d"}' % (row_payload[:-1], added, sequence)
 
 
 def format_time(instant: datetime) -> str:

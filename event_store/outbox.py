@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .codec import Draft
 from .record import TopicPartition
@@ -43,8 +43,7 @@ class Lane:
     """Failed attempts since the last success."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRow:
+class ClaimedRow(NamedTuple):
     sequence: int
     event_id: str
     key: str

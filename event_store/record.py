@@ -22,8 +22,7 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}/{self.partition}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record to append. A value of None is a tombstone; our relay never writes one."""
 
     key: bytes | None

@@ -17,7 +17,7 @@ from typing import Protocol
 from .backoff import Backoff, first_of, sleep_unless
 from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
-from .envelope import stamp
+from .envelope import stamper
 from .errors import LogUnavailable, RecordRefused, Stop, TransientError, UnknownTopic
 from .events import RecordWithheld
 from .lane_tail import check_tail
@@ -148,7 +148,8 @@ class Relay:
 
     async def _send(self, claimed: ClaimedRows) -> Acknowledgement | None:
         lane = claimed.lane
-        records = [Record(row.key.encode(), stamp(row.payload, lane.source, row.sequence)) for row in claimed.rows]
+        stamped = stamper(lane.source)
+        records = [Record(row.key.encode(), stamped(row.payload, row.sequence)) for row in claimed.rows]
         started_s = self.clock()
         try:
             offset = await self.log.append(lane.tp, records)

@@ -98,13 +98,12 @@ class SqliteLog:
         return await self._read(lambda connection: dict(connection.execute(SELECT_TOPICS)))
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
-        for index, record in enumerate(records):
-            if record.value is not None and len(record.value) > MAX_STORED_RECORD_BYTES:
-                size = f"{len(record.value)} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
-                raise RecordRefused(index, f"{tp}: a record has {size}")
-        sizes = array("i", [_size(record.key) for record in records] + [_size(record.value) for record in records])
-        keys = b"".join([record.key or b"" for record in records])
-        bodies = b"".join([record.value or b"" for record in records])
+        (keys, key_sizes) = _joined([record.key for record in records])
+        (bodies, body_sizes) = _joined([record.value for record in records])
+        if (largest := max(body_sizes)) > MAX_STORED_RECORD_BYTES:
+            size = f"{largest} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
+            raise RecordRefused(body_sizes.index(largest), f"{tp}: a record has {size}")
+        sizes = array("i", key_sizes + body_sizes)
 
         def insert(connection: sqlite3.Connection) -> int:
             row = connection.execute(ADVANCE_END, (len(records), *tp)).fetchone()
@@ -181,8 +180,11 @@ def _select(connection: sqlite3.Connection, tp: TopicPartition, offset: int, max
     return RecordBatch(tp, offset, values, keys, times)
 
 
-def _size(value: bytes | None) -> int:
-    return -1 if value is None else len(value)
+def _joined(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:
+    """The pieces in one, and their sizes: -1 for None."""
+    if None in pieces:
+        return b"".join([piece or b"" for piece in pieces]), [-1 if piece is None else len(piece) for piece in pieces]
+    return b"".join(pieces), list(map(len, pieces))  # type: ignore[arg-type]
 
 
 def _cut(joined: bytes, sizes: Sequence[int]) -> list[bytes | None]:

@@ -252,7 +252,7 @@ def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows
     if room > 0:
         _draw(connection, {"lane": lane_id, "next_sequence": next_sequence, "room": room})
     wanted = {"lane": lane_id, "acknowledged": acknowledged, "most": most}
-    return ClaimedRows(lane, [ClaimedRow(*row) for row in connection.execute(SELECT_CLAIMED, wanted).fetchall()])
+    return ClaimedRows(lane, list(map(ClaimedRow._make, connection.execute(SELECT_CLAIMED, wanted).fetchall())))
 
 
 def _draw(connection: sqlite3.Connection, values: dict[str, int]) -> None:
