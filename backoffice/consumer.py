@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -69,7 +70,7 @@ class Consumer:
     clock: Callable[[], float] = time.monotonic
     _running: dict[TopicPartition, _Running] = field(default_factory=dict)
     _stopped: set[TopicPartition] = field(default_factory=set)
-    """Partitions that must not go on until somebody has looked; a restart of the process looks again."""
+    """Partitions that must not go on until somebody has looked; a restart and another generation look again."""
     _noted: dict[TopicPartition, int] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -96,7 +97,8 @@ class Consumer:
         await self.leases.release(self.settings.owner)
 
     async def _count_generation(self, projector: Projector, in_flight: asyncio.Semaphore, stop: asyncio.Event) -> None:
-        """Counts for one generation until it no longer serves or `stop` is set."""
+        """Counts for one generation until it no longer serves or `stop` is set; raises what ended it otherwise."""
+        self._stopped.clear()  # What was no longer in the log may be, in another generation's place of it.
         changed = asyncio.Event()
         ended = asyncio.Event()
         tasks = [
@@ -104,17 +106,22 @@ class Consumer:
             asyncio.create_task(self._watch_log(projector, ended)),
         ]
         try:
-            await first_of(stop.wait(), changed.wait())
+            await first_of(stop.wait(), changed.wait(), asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))
         finally:
             ended.set()
-            await asyncio.gather(*tasks)
-            await self._leave_all()
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                await self._leave_all()
 
     async def _keep_leases(
         self, projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event, ended: asyncio.Event
     ) -> None:
         while not ended.is_set():
             try:
+                if await self.read_model.serving() != projector.generation:
+                    changed.set()  # No batch would say so where every partition is stopped or quiet.
+                    return
                 held = await self._take_leases()
             except TransientError as error:
                 self.observer.failed(TopicPartition("leases", -1), error, self.settings.renew_s)
@@ -134,8 +141,8 @@ class Consumer:
     async def _enter(
         self, held: set[TopicPartition], projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event
     ) -> None:
-        for tp in [tp for tp in self._running if tp not in held]:
-            await self._leave(tp)
+        patience_s = self.settings.lease_ttl_s / 3  # The leases that stay have to be renewed meanwhile.
+        await asyncio.gather(*(self._leave(tp, patience_s) for tp in list(self._running) if tp not in held))
         for tp in sorted(held - self._running.keys() - self._stopped):
             partition = Partition(
                 tp,
@@ -160,7 +167,7 @@ class Consumer:
         except Stop as stop:
             self._stopped.add(partition.tp)
             self.observer.stopped(partition.tp, stop)
-            await self.read_model.note_stop(generation, partition.tp, str(stop))
+            await self._patiently_once(partial(self.read_model.note_stop, generation, partition.tp, str(stop)))
         except TransientError as error:
             self.observer.failed(partition.tp, error, self.settings.renew_s)
         except Exception as error:
@@ -193,16 +200,16 @@ class Consumer:
             await self.log.note_positions(GROUP, moved)
             self._noted.update(moved)
 
-    async def _leave(self, tp: TopicPartition) -> None:
+    async def _leave(self, tp: TopicPartition, patience_s: float) -> None:
         running = self._running.pop(tp, None)
         if running is not None:
             running.partition.leave.set()
-            await asyncio.wait([running.task], timeout=STOP_TIMEOUT_S)
+            await asyncio.wait([running.task], timeout=patience_s)
             running.task.cancel()
             await asyncio.gather(running.task, return_exceptions=True)
 
     async def _leave_all(self) -> None:
-        await asyncio.gather(*(self._leave(tp) for tp in list(self._running)))
+        await asyncio.gather(*(self._leave(tp, STOP_TIMEOUT_S) for tp in list(self._running)))
 
     async def _patiently(self, stop: asyncio.Event, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         failures = 0

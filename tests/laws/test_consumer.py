@@ -1,0 +1,97 @@
+"""The consumer's own promises: it ends with a reason rather than hang, looks again after a rebuild, keeps its name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from backoffice.consumer import Consumer, ConsumerSettings
+from event_store.backoff import Backoff
+from event_store.errors import LogChanged, UnknownTopic
+from projections.catalogue import PROJECTIONS
+from projections.memory_read_model import MemoryReadModel
+from projections.projector import Projector
+from projections.read_model import Effect
+
+from .line import TOPICS, TPS, Line, assert_figures, in_virtual_time, views
+
+
+def _consumer(line: Line, name: str = "consumer", figures: Any = None) -> Consumer:
+    read_model = figures or line.read_model
+    return Consumer(
+        line.log,
+        line.leases,
+        read_model,
+        lambda generation: Projector(read_model, generation, True, PROJECTIONS, line.codec),
+        ConsumerSettings(name, TOPICS),
+        line.observed,
+        Backoff(0.1, 1.0),
+        clock=line.clock,
+    )
+
+
+def test_a_consumer_whose_log_has_lost_a_topic_ends_and_says_so() -> None:
+    async def lose_a_topic(line: Line) -> None:
+        running = asyncio.create_task(_consumer(line).run(asyncio.Event()))
+        await asyncio.sleep(5.0)
+        line.log._partitions.clear()
+        await asyncio.wait([running], timeout=60.0)
+        assert running.done()
+        with pytest.raises(UnknownTopic):
+            await running
+
+    in_virtual_time(lose_a_topic)
+
+
+def test_a_stopped_partition_goes_on_after_the_rebuild_that_its_message_asks_for() -> None:
+    async def replace_the_log(line: Line) -> None:
+        line.write(views(5))
+        await line.relay_all()
+        await line.count_all()
+        other = Line(line.now_us, line.clock)
+        await other.prepare()
+        other.write(views(7))
+        await other.relay_all()
+        line.log = other.log
+        stop = asyncio.Event()
+        running = asyncio.create_task(_consumer(line).run(stop))
+        await asyncio.sleep(10.0)
+        assert [type(one) for one in line.observed.stops] == [LogChanged]
+        assert [one.stopped is not None for one in await line.read_model.progress(1)].count(True) == 1
+        await line.rebuild().run("the log was replaced", accept_differences="it was")
+
+        other.write(views(4))
+        await other.relay_all()
+        await asyncio.sleep(20.0)
+        stop.set()
+        await running
+        assert len(line.shown()) == 11
+        await assert_figures(line.read_model, line.oracle())
+
+    in_virtual_time(replace_the_log)
+
+
+class _HangingCommits(MemoryReadModel):
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        await asyncio.sleep(1000.0)
+
+
+def test_a_consumer_that_has_to_wait_for_several_batches_keeps_its_leases() -> None:
+    """It gives two partitions up, each with a batch that takes its time; the others must stay its own meanwhile."""
+
+    async def give_up_two(line: Line) -> None:
+        for tp in TPS:
+            await line.append(tp, [b"not JSON"])
+        (stop, figures) = (asyncio.Event(), _HangingCommits(line.now_us))
+        first = asyncio.create_task(_consumer(line, "first", figures).run(stop))
+        await asyncio.sleep(2.0)
+        second = asyncio.create_task(_consumer(line, "second", figures).run(stop))
+        for _ in range(40):
+            await asyncio.sleep(1.0)
+            assert await line.leases.owners("member/") == {"first", "second"}
+        stop.set()
+        await asyncio.gather(first, second)
+
+    in_virtual_time(give_up_two)
