@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 
 from .codec import Codec
+from .crash_points import NO_CRASH, CrashPoints
 from .dead_letters import DeadLetter
 from .decoded_batch import DecodedBatch, Identity, LaneRun
 from .facts import FACTS, Facts
@@ -50,8 +51,9 @@ class Segment:
 class Archive:
     """The segments in a folder, for one codec. Its methods block: call them in a thread."""
 
-    def __init__(self, folder: Path, codec: Codec) -> None:
+    def __init__(self, folder: Path, codec: Codec, crash_points: CrashPoints = NO_CRASH) -> None:
         self._folder = folder
+        self._crash_points = crash_points
         self._decoding = _decoding_of(codec)
 
     def segments(self, tp: TopicPartition) -> list[Segment]:
@@ -74,8 +76,10 @@ class Archive:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             _write_segment(beside, records, decoded, self._decoding)
+            self._crash_points.passing("archive.before_seal")
             beside.rename(path)
             _sync(path.parent)
+            self._crash_points.passing("archive.after_seal")
         return segment
 
     def read(self, segment: Segment) -> DecodedBatch | None:

@@ -19,11 +19,11 @@ def open_log(url: str, crash_points: CrashPoints = NO_CRASH) -> Log:
     return SqliteLog(sqlite_path(url, "sqlite"), crash_points)
 
 
-def open_outbox(url: str, topics: Mapping[str, int]) -> Outbox:
+def open_outbox(url: str, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> Outbox:
     """`sqlite+aiosqlite:///path`: the commerce database. `topics` are the lanes it has."""
     from .sqlite_outbox import SqliteOutbox
 
-    return SqliteOutbox(sqlite_path(url, "sqlite+aiosqlite"), topics)
+    return SqliteOutbox(sqlite_path(url, "sqlite+aiosqlite"), topics, crash_points)
 
 
 def open_leases(url: str) -> Leases:

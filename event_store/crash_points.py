@@ -1,7 +1,7 @@
 """Named places where a test lets the process die, as a power cut would: no clean-up, no goodbye.
 
-`COUNTINGHOUSE_CRASH_AT=name:n` kills the process with SIGKILL at the n-th passing of `name`. Unset, a passing
-costs one comparison.
+`COUNTINGHOUSE_CRASH_AT=name:n` kills the process with SIGKILL at the n-th passing of `name`; `name:n:pause` stops it
+there with SIGSTOP instead, until a SIGCONT. Unset, a passing costs one comparison.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import os
 import signal
 from dataclasses import dataclass
 
+VARIABLE = "COUNTINGHOUSE_CRASH_AT"
+
 CRASH_POINTS = (
     "api.before_commit",
     "api.after_commit",
     "relay.after_claim",
     "relay.after_append",
     "relay.after_acknowledge",
+    "outbox.before_commit",
+    "outbox.after_commit",
     "log.before_commit",
     "log.after_commit",
     "consumer.after_read",
@@ -25,6 +29,8 @@ CRASH_POINTS = (
     "rebuild.after_chunk",
     "rebuild.before_switch",
     "rebuild.after_switch",
+    "archive.before_seal",
+    "archive.after_seal",
 )
 
 
@@ -32,24 +38,27 @@ CRASH_POINTS = (
 class CrashPoints:
     name: str | None = None
     remaining: int = 0
+    pause: bool = False
 
     @classmethod
     def from_environment(cls) -> CrashPoints:
-        """Raises ValueError for a name that is no crash point."""
-        wanted = os.environ.get("COUNTINGHOUSE_CRASH_AT")
+        """Raises ValueError for what names no crash point or no passing of one."""
+        wanted = os.environ.get(VARIABLE)
         if not wanted:
             return cls()
-        (name, _, count) = wanted.partition(":")
+        (name, count, pause) = (*wanted.split(":", 2), "", "")[:3]
         if name not in CRASH_POINTS:
-            raise ValueError(f"COUNTINGHOUSE_CRASH_AT: {name!r} is none of {', '.join(CRASH_POINTS)}")
-        return cls(name, int(count or 1))
+            raise ValueError(f"{VARIABLE}: {name!r} is none of {', '.join(CRASH_POINTS)}")
+        if not (count or "1").isdecimal() or pause not in ("", "pause"):
+            raise ValueError(f"{VARIABLE}: must be name, name:n or name:n:pause, not {wanted!r}")
+        return cls(name, int(count or 1), pause == "pause")
 
     def passing(self, name: str) -> None:
         if name != self.name:
             return
         self.remaining -= 1
-        if self.remaining <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.remaining == 0:
+            os.kill(os.getpid(), signal.SIGSTOP if self.pause else signal.SIGKILL)
 
 
 NO_CRASH = CrashPoints()

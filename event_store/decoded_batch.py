@@ -157,10 +157,26 @@ def _plain_minutes(envelopes: Sequence[Envelope], batch: RecordBatch) -> list[in
         raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
     if any(joined[at::27].translate(_TO_ZERO) != expected * len(times) for at, expected in _SECONDS):
         raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
-    minutes = [_MINUTES[time[:16]] for time in times]
+    minutes = _minutes_of_one_hour(times, joined) or [_MINUTES[time[:16]] for time in times]
     if (max(minutes) + 1) * 60_000_000 > min(batch.appended_at_us) + FUTURE_TOLERANCE.total_seconds() * 1e6:
         raise UndecodableRecord("FUTURE_TIME", "a time may be ahead of the log's clock")
     return minutes
+
+
+def _minutes_of_one_hour(times: Sequence[str], joined: bytes) -> list[int] | None:
+    """The minutes of times that all lie in one hour, as a batch of live events nearly always does; else None.
+
+    Column by column: a batch costs as many steps as a time has characters, not as it has records.
+    """
+    hour = times[0][:14]
+    if any(joined[at::27] != joined[at : at + 1] * len(times) for at in range(14)):
+        return None
+    begin = _MINUTES[f"{hour}00"]
+    (tens, ones) = (joined[14::27], joined[15::27])
+    if max(tens) > ord("5") or min(tens) < ord("0") or max(ones) > ord("9") or min(ones) < ord("0"):
+        return None
+    begin -= 11 * ord("0")
+    return [begin + 10 * ten + one for ten, one in zip(tens, ones, strict=True)]
 
 
 def _decode_each(codec: Codec, batch: RecordBatch) -> DecodedBatch:

@@ -110,13 +110,15 @@ class EventType:
     """None: it travels in the topic of the event it stands for."""
     key: tuple[str, ...]
     """The payload's fields that may be the partition key: the first that is set is it."""
+    named: str | None = None
+    """The type's name where its class can't bear it: an old version that stands beside the newer one."""
 
     def key_of(self, payload: Payload) -> str:
         return next(str(value) for value in (getattr(payload, field) for field in self.key) if value is not None)
 
     @property
     def name(self) -> str:
-        return self.payload.__name__
+        return self.named or self.payload.__name__
 
     @property
     def type(self) -> str:

@@ -16,8 +16,6 @@ from .errors import HistoryLost, LogChanged
 from .log import Log
 from .record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
 
-MAX_SEGMENT_RECORDS = 200_000
-"""What one segment holds at the most, and so what a rebuild holds in memory of each partition it reads."""
 LOG_CHUNK_RECORDS = 30_000
 """How many records are decoded together where the log itself is read."""
 

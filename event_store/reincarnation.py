@@ -6,13 +6,15 @@ the ids of those rows: the ones found are done, all others get a place in the ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .codec import Codec
 from .errors import LeaseLost
+from .handled import HandledRanges
 from .log import Log
-from .outbox import Outbox
-from .record import TopicPartition
+from .outbox import Lane, Outbox
+from .record import RecordBatch, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +42,48 @@ async def reincarnate(
     for lane in lanes:
         ids = {event_id for tp, event_id in unsent if tp == lane.tp}
         found |= await _ids_in_log(log, codec, lane.tp, ids)
+    if _epochs(await outbox.hold_lanes(owner, lease_ttl_s)) != _epochs(lanes):
+        raise LeaseLost("a relay took lanes while the log was read; stop it, then again. Nothing was changed.")
     source = await outbox.reincarnate(sorted(found))
     await outbox.release(owner)
     return Reincarnation(source, len(found), len(unsent) - len(found))
 
 
+def _epochs(lanes: Sequence[Lane]) -> dict[TopicPartition, int]:
+    return {lane.tp: lane.epoch for lane in lanes}
+
+
 async def _ids_in_log(log: Log, codec: Codec, tp: TopicPartition, wanted: set[str]) -> set[str]:
-    """Read from the beginning: an older copy may have lost where it stood, too."""
+    """Read from the beginning: an older copy may have lost where it stood, too.
+
+    An event under a sequence that another one had before it doesn't count: the reader took it for a duplicate.
+    """
+    handled: dict[str, HandledRanges] = {}
     found: set[str] = set()
     offset = 0
     while found < wanted:
         batch = await log.read(tp, offset)
         if not len(batch):
             break
-        found |= {event_id for value in batch.values if (event_id := codec.id_of(value)) in wanted}
+        dropped = _repeated(codec, batch, handled)
+        found |= {
+            event_id
+            for index, value in enumerate(batch.values)
+            if index not in dropped and (event_id := codec.id_of(value)) in wanted
+        }
         offset = batch.next_offset
     return found
+
+
+def _repeated(codec: Codec, batch: RecordBatch, handled: dict[str, HandledRanges]) -> set[int]:
+    """Indexes of the records whose sequence the lane has shown before; notes in `handled` what it shows now."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for index, value in enumerate(batch.values):
+        place = codec.place_in_lane(value)
+        if place is not None:
+            places.setdefault(place[0], []).append((index, place[1]))
+    dropped: set[int] = set()
+    for source, run in places.items():
+        (handled[source], repeated) = handled.get(source, HandledRanges()).admit([sequence for _, sequence in run])
+        dropped |= {run[at][0] for at in repeated}
+    return dropped

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import sqlite_leases
 from .codec import Draft
+from .crash_points import NO_CRASH, CrashPoints
 from .envelope import new_event_id
 from .errors import UnknownTopic
 from .outbox import (
@@ -113,9 +114,13 @@ def _lease_name(tp: TopicPartition) -> str:
 class SqliteOutbox:
     """The outbox in the file at `path`; `topics` are its lanes to make where they are missing."""
 
-    def __init__(self, path: Path, topics: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
         create_schema(path, SCHEMA + sqlite_leases.SCHEMA, lambda connection: prepare(connection, topics))
-        self._file = SqliteFile(path)
+        self._file = SqliteFile(
+            path,
+            before_commit=lambda: crash_points.passing("outbox.before_commit"),
+            after_commit=lambda: crash_points.passing("outbox.after_commit"),
+        )
 
     async def write(self, drafts: Sequence[Draft]) -> None:
         """`write` in a transaction of its own, for writers without other state."""
