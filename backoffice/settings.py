@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -21,14 +22,16 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from event_store.connect import sqlite_path
-from event_store.record import MAX_BATCH_RECORDS
+from event_store.crash_points import VARIABLE as CRASH_AT
+from event_store.crash_points import CrashPoints
+from event_store.record import MAX_BATCH_RECORDS, MAX_SEGMENT_RECORDS
 
 PREFIX = "COUNTINGHOUSE_"
 DATA_DIR = "COUNTINGHOUSE_DATA_DIR"
 SUPERVISED = "COUNTINGHOUSE_SUPERVISED"
 """Set by `up` for its processes: standard input is a pipe, and its end means that `up` is gone."""
 
-NOT_SETTINGS = frozenset({SUPERVISED, "COUNTINGHOUSE_CRASH_AT"})
+NOT_SETTINGS = frozenset({SUPERVISED, CRASH_AT})
 
 _CREDENTIALS = re.compile(r"(?P<head>://[^/\s:@]*):[^\s\x22\x27<>]*@")
 _QUERY_SECRET = re.compile(r"(?P<head>[?&][\w-]*(?:password|secret|token)[\w-]*=)[^&\s]+", re.IGNORECASE)
@@ -56,19 +59,19 @@ class Settings(BaseSettings):
         json_schema_extra=_default("`~/.local/share/countinghouse`, or what the system has in its place"),
     )
     commerce_db_url: str = Field(
-        default_factory=lambda known: f"sqlite+aiosqlite:///{known['data_dir'] / 'commerce.db'}",
+        default_factory=lambda known: _url("sqlite+aiosqlite", known["data_dir"] / "commerce.db"),
         repr=False,
         description="The commerce database: orders, products, likes and the outbox.",
         json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/commerce.db`"),
     )
     backoffice_db_url: str = Field(
-        default_factory=lambda known: f"sqlite+aiosqlite:///{known['data_dir'] / 'backoffice.db'}",
+        default_factory=lambda known: _url("sqlite+aiosqlite", known["data_dir"] / "backoffice.db"),
         repr=False,
         description="The back-office database: figures, positions, handled ranges and dead letters.",
         json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/backoffice.db`"),
     )
     log_url: str = Field(
-        default_factory=lambda known: f"sqlite:///{known['data_dir'] / 'log.db'}",
+        default_factory=lambda known: _url("sqlite", known["data_dir"] / "log.db"),
         repr=False,
         description="The log that carries the events from the commerce database to the back office.",
         json_schema_extra=_default("`sqlite:///`*data_dir*`/log.db`"),
@@ -161,6 +164,13 @@ class Settings(BaseSettings):
         le=100,
         description="Generations of figures that served before and are kept for `countinghouse rebuild --rollback`.",
     )
+    archive_segment_records: int = Field(
+        20_000,
+        ge=1,
+        le=MAX_SEGMENT_RECORDS,
+        description="Records of a partition that the archiver waits for before it seals them as a segment: a file for "
+        "every handful of records would cost more than it saves.",
+    )
     outbox_keep_days: float = Field(
         7.0, gt=0, le=3650, description="Days for which rows that were sent stay in the outbox."
     )
@@ -224,7 +234,7 @@ class Settings(BaseSettings):
 
 def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False) -> Settings:
     """The settings of this process, where options of the command line come first. Raises SettingsError."""
-    problems = unknown_variables(os.environ)
+    problems = [*unknown_variables(os.environ), *_crash_problems()]
     options: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
     if insecure_listen:
         options["insecure_listen"] = True
@@ -236,6 +246,14 @@ def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _crash_problems() -> list[str]:
+    try:
+        CrashPoints.from_environment()
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def variable(name: str) -> str:
@@ -279,6 +297,11 @@ def _problem(item: ErrorDetails) -> str:
     name = variable(str(item["loc"][0]))
     message = item["msg"].removeprefix("Value error, ")
     return f"{name}: {message[0].lower()}{message[1:]}, not {redacted(str(item['input']))!r}"
+
+
+def _url(scheme: str, path: Path) -> str:
+    """A folder's name may hold what means something in a URL: `#`, `?`, `%`."""
+    return f"{scheme}:///{quote(str(path))}"
 
 
 def _reachable(host: str) -> str:

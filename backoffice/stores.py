@@ -50,7 +50,7 @@ class Stores:
 
     def outbox(self) -> Outbox:
         """With its lanes: any process may be the first to open it."""
-        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics()))
+        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics(), self.crash_points))
 
     def log(self) -> Log:
         return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
@@ -68,7 +68,8 @@ class Stores:
         from event_store.archive import Archive
         from event_store.history import History
 
-        return History(self.log(), Archive(Path(self.settings.archive_url), self.codec), self.codec)
+        archive = Archive(Path(self.settings.archive_url), self.codec, self.crash_points)
+        return History(self.log(), archive, self.codec)
 
     def pipeline(self) -> Pipeline:
         from .pipeline import Pipeline

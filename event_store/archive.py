@@ -21,6 +21,7 @@ from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
 from .dead_letters import DeadLetter
 from .decoded_batch import DecodedBatch, Identity, LaneRun
+from .errors import StorageUnavailable
 from .facts import FACTS, Facts
 from .record import RecordBatch, TopicPartition
 
@@ -67,20 +68,27 @@ class Archive:
         return found
 
     def write(self, records: RecordBatch, decoded: DecodedBatch) -> Segment:
-        """Seals a segment of these records. One that is already there is kept."""
+        """Seals a segment of these records. One that is already there is kept. Raises StorageUnavailable."""
         name = f"{decoded.first_offset:016d}-{decoded.next_offset:016d}"
         path = self._place(decoded.tp) / name
         segment = Segment(decoded.tp, decoded.first_offset, decoded.next_offset, path)
         if not path.exists():
             beside = self._place(decoded.tp) / f".{name}.{os.getpid()}"
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-            _write_segment(beside, records, decoded, self._decoding)
-            self._crash_points.passing("archive.before_seal")
-            beside.rename(path)
-            _sync(path.parent)
+            try:
+                self._write_beside(beside, records, decoded)
+                beside.rename(path)
+                _sync(path.parent)
+            except (OSError, pl.exceptions.PolarsError) as error:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise StorageUnavailable(f"the archive's {path} can't be written: {error}") from error
             self._crash_points.passing("archive.after_seal")
         return segment
+
+    def _write_beside(self, beside: Path, records: RecordBatch, decoded: DecodedBatch) -> None:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        _write_segment(beside, records, decoded, self._decoding)
+        self._crash_points.passing("archive.before_seal")
 
     def read(self, segment: Segment) -> DecodedBatch | None:
         """The segment's events, None where it was decoded by other rules or is damaged."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .archive import Segment
 from .backoff import Backoff, first_of, sleep_unless
 from .decoded_batch import decode_batch
 from .errors import TransientError
-from .history import MAX_SEGMENT_RECORDS, History
-from .record import TopicPartition
+from .history import History
+from .record import MAX_SEGMENT_RECORDS, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Archiver:
     """A shorter stretch stays in the log alone: a file for every handful of records would cost more than it saves."""
     poll_s: float = 5.0
     backoff: Backoff = field(default_factory=Backoff)
+    failed: Callable[[Exception, float], None] = lambda error, retry_in_s: None
+    """Hears of what is tried again, and in how many seconds."""
 
     async def run(self, stop: asyncio.Event) -> None:
         failures = 0
@@ -28,9 +30,11 @@ class Archiver:
             try:
                 sealed = await self.seal_all()
                 failures = 0
-            except TransientError:
+            except TransientError as error:
                 failures += 1
-                await sleep_unless(stop, self.backoff.wait_s(failures))
+                wait_s = self.backoff.wait_s(failures)
+                self.failed(error, wait_s)
+                await sleep_unless(stop, wait_s)
                 continue
             if not sealed:
                 await first_of(sleep_unless(stop, self.poll_s))

@@ -10,6 +10,9 @@ from typing import NamedTuple
 MAX_BATCH_RECORDS = 3000
 """The most records one read hands out, and so the most one database transaction counts."""
 
+MAX_SEGMENT_RECORDS = 200_000
+"""The most that a segment of the archive holds, and so what a rebuild holds in memory of each partition it reads."""
+
 MAX_RECORD_BYTES = 262_144
 """The most bytes an event may have, checked before its outbox row is written; every log takes at least this."""
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from backoffice.settings import Settings, process_name
 from backoffice.stores import Stores
+from event_store.crash_points import CrashPoints
 from event_store.outbox import DeadRow
 from event_store.reincarnation import Reincarnation, reincarnate
 
@@ -36,7 +37,7 @@ def dead_table(rows: Sequence[DeadRow]) -> Table:
 
 async def redrive(settings: Settings, ids: Sequence[int]) -> int:
     """Sends dead rows again as new rows; all that wait for it where `ids` is empty. Raises NoSuchDeadRowError."""
-    async with Stores(settings) as stores:
+    async with Stores(settings, CrashPoints.from_environment()) as stores:
         outbox = stores.outbox()
         waiting = {row.id for row in await outbox.dead() if row.redriven_at_us is None}
         unknown = sorted(set(ids) - waiting)
@@ -49,7 +50,7 @@ async def redrive(settings: Settings, ids: Sequence[int]) -> int:
 
 async def begin_incarnation(settings: Settings) -> Reincarnation:
     """After the commerce database was put back from an older copy. The relay must be stopped."""
-    async with Stores(settings) as stores:
+    async with Stores(settings, CrashPoints.from_environment()) as stores:
         return await reincarnate(stores.outbox(), stores.log(), stores.codec, process_name("reincarnation"))
 
 
