@@ -1,6 +1,7 @@
 """Which errors are a command's expected ends, and with which exit code.
 
-0 done; 1 it didn't work out; 2 it could not begin: an option, a setting, an address or a data folder in use.
+0 done; 1 it didn't work out; 2 it could not begin: an option, a setting, an address or a data
+folder in use, a shop that was never started.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def exit_code(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.code
-    if isinstance(error, OccupiedError | AddressTakenError | OpenListenError | QuestionError | NoSuchDeadRowError):
+    could_not_begin = OccupiedError | AddressTakenError | OpenListenError | NothingStartedError
+    if isinstance(error, could_not_begin | QuestionError | NoSuchDeadRowError):
         return 2
-    return 1 if isinstance(error, EventStoreError | NothingStartedError) else None
+    return 1 if isinstance(error, EventStoreError) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from backoffice.dashboard import create_dashboard
-from backoffice.loopback import refuse_open_listen
+from backoffice.loopback import is_loopback, refuse_open_listen
 from backoffice.settings import Settings
 from backoffice.stores import Stores
 from backoffice.web_server import serve_http
@@ -20,6 +20,6 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
             stores.log(),
             stores.outbox(),
             default_tz=settings.time_zone,
-            loopback_only=not settings.insecure_listen,
+            loopback_only=is_loopback(settings.dashboard_host),
         )
         await serve_http(app, settings.dashboard_host, settings.dashboard_port, stop)
