@@ -33,7 +33,7 @@ from .virtual_time import VirtualTimeLoop, run_virtual
 
 SHOPS = ("shop 1", "shop 2")
 TROUBLE_S = 50.0
-REST_S = 30.0
+REST_S = 45.0
 """After which nothing is on its way any more that was sent in the time of trouble."""
 PATIENCE_S = 600.0
 """How long after the last fault everything may take to be counted."""
