@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,20 +44,29 @@ def figures(
     form: Annotated[
         str, typer.Option("--format", metavar="table|csv|json|parquet", help="table is for eyes.")
     ] = "table",
+    *,
+    ratios: Annotated[
+        bool, typer.Option("--ratios", help="With conversion and like rate, empty where there is nothing to divide by.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where they go instead of the screen.")
+    ] = None,
 ) -> None:
     """Print the figures, sorted by their keys. Money is in minor units."""
-    from .commands.figures import Format, figures_as, question_from_options
+    from .commands.figures import Format, deliver, figures_as, question_from_options
     from .stores import Stores
 
     settings = settings_of_a_shop(data)
-    question = question_from_options(by, tz or settings.time_zone, first, last, product)
+    question = question_from_options(by, tz or settings.time_zone, first, last, product, ratios=ratios)
     chosen = choice(Format, form)
+    if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("parquet is not for a screen: add --output FILE")
 
     async def answer() -> bytes:
         async with Stores(settings) as stores:
-            return await figures_as(stores.read_model(), question, chosen, console().width)
+            return await figures_as(stores.read_model(), question, chosen, None if output else console().width)
 
-    sys.stdout.buffer.write(asyncio.run(answer()))
+    deliver(asyncio.run(answer()), output, sys.stdout.buffer)
 
 
 def status(data: Data = None, json: Json = False) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backoffice.failures import CommandFailed
 from projections.figures import Question, figures, grouping
 from projections.periods import Range, day_named
 from projections.read_model import ReadModel
@@ -52,6 +55,19 @@ async def figures_as(read_model: ReadModel, question: Question, form: Format, wi
         answer.write_parquet(buffer)
         return buffer.getvalue()
     return _table(answer, width).encode()
+
+
+def deliver(answer: bytes, file: Path | None, screen: BinaryIO) -> None:
+    """Writes the answer; a file takes its name when it is whole. Raises CommandFailed."""
+    if file is None:
+        screen.write(answer)
+        return
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        unfinished.write_bytes(answer)
+        unfinished.replace(file)
+    except OSError as error:
+        raise CommandFailed(f"{file} can't be written: {error.strerror or error}.", 2) from error
 
 
 LEAST_TEXT = 12

@@ -123,7 +123,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(shell: CommandLine) -> None:
 def test_looking_at_a_shop_that_was_never_started_says_so_and_makes_nothing(shell: CommandLine) -> None:
     for arguments in (("status",), ("rebuild",), ("outbox", "dead")):
         done = shell.run(*arguments)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.startswith("Nothing has been started here")
         assert done.stderr.count("\n") == 1
     assert not (shell.folder / "shop").exists()

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from backoffice.commands.figures import Format, figures_as, question_from_options
+from backoffice.commands.figures import Format, deliver, figures_as, question_from_options
+from backoffice.failures import CommandFailed
 from projections.figures import Question, figures
 from projections.periods import EndsBeforeStart, Range, UnreadableDay
 from tests.web.shop import Shop, busy_days, viewed
@@ -55,6 +57,27 @@ async def test_a_table_has_a_column_for_each_and_one_line_a_row(shop: Shop) -> N
     lines = (await figures_as(shop.read_model, QUESTION, Format.TABLE)).decode().splitlines()
     assert lines[0].split() == HEADER.split(",")
     assert [line.split()[:3] for line in lines[1:]] == [["A", "2011-10-28", "GBP"], ["B", "2011-10-28", "GBP"]]
+
+
+async def test_ratios_stand_last_and_are_empty_where_there_is_nothing_to_divide_by(shop: Shop) -> None:
+    await shop.happened(viewed(AUTUMN, "A"), *busy_days(shop, seed=31, first=AUTUMN, days=2, events=80))
+    question = question_from_options("product", "UTC", ratios=True)
+    rows = list(csv.DictReader(io.StringIO((await figures_as(shop.read_model, question, Format.CSV)).decode())))
+    assert list(rows[0])[-2:] == ["conversion", "like_rate"]
+    for row in rows:
+        views = int(row["views"])
+        assert row["conversion"] == (str(int(row["orders"]) / views) if views else "")
+
+
+def test_an_answer_goes_into_a_file_whole_or_the_file_stays_as_it_was(tmp_path: Path) -> None:
+    screen = io.BytesIO()
+    deliver(b"new", tmp_path / "figures.csv", screen)
+    assert (tmp_path / "figures.csv").read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["figures.csv"]
+    with pytest.raises(CommandFailed, match="can't be written"):
+        deliver(b"new", tmp_path / "no such folder" / "figures.csv", screen)
+    deliver(b"shown", None, screen)
+    assert screen.getvalue() == b"shown"
 
 
 async def test_a_narrow_screen_folds_long_product_ids_and_never_breaks_a_number(shop: Shop) -> None:
