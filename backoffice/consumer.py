@@ -185,7 +185,7 @@ class Consumer:
                 bounds = await self.log.bounds(list(self._running))
                 for tp, one in bounds.items():
                     if tp in self._running and one.end > projector.counted(tp):
-                        self._running[tp].partition.news.set()
+                        self._running[tp].partition.notice(one.end)
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
                     note_at_s = self.clock() + self.settings.note_every_s

@@ -58,8 +58,14 @@ class Partition:
     max_records: int = MAX_BATCH_RECORDS
     crash_points: CrashPoints = NO_CRASH
     leave: asyncio.Event = field(default_factory=asyncio.Event)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by whoever watches the log when there may be records beyond what was read."""
+    _end: int | None = None
+    """The log's end as far as we were told; None before we have looked."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def notice(self, end: int) -> None:
+        """Whoever watches the log says that it ends at `end`, beyond what is counted."""
+        self._end = end
+        self._news.set()
 
     async def run(self) -> None:
         self.projector.forget(self.tp)
@@ -67,21 +73,29 @@ class Partition:
         ahead: asyncio.Task[DecodedBatch | None] | None = None
         try:
             while not self.leave.is_set():
-                batch = await (ahead or self._fetch((await self.projector.position(self.tp)).next_offset))
+                batch = await (ahead or self._next())
                 ahead = None
                 if batch is None:
-                    await self._wait_for_news()
+                    await first_of(self._news.wait(), self.leave.wait())
+                    self._news.clear()
                     continue
-                ahead = asyncio.create_task(self._fetch(batch.next_offset))
+                if len(batch) == self.max_records:  # There is likely more; at the log's end the watch tells.
+                    ahead = asyncio.create_task(self._fetch(batch.next_offset))
                 if not await self._count(batch):
                     await _dropped(ahead)
                     ahead = None
         finally:
             await _dropped(ahead)
 
-    async def _wait_for_news(self) -> None:
-        await first_of(self.news.wait(), self.leave.wait())
-        self.news.clear()
+    async def _next(self) -> DecodedBatch | None:
+        """The batch at our position; None, mostly without reading, where the log ends there."""
+        offset = (await self.projector.position(self.tp)).next_offset
+        if self._end is not None and offset >= self._end:
+            return None
+        batch = await self._fetch(offset)
+        if batch is None and self._end is None:
+            self._end = offset
+        return batch
 
     async def _fetch(self, offset: int) -> DecodedBatch | None:
         """The next decoded batch, None at the end of the log. Patient with a log that is away."""

@@ -261,8 +261,6 @@ def _unbroken(sequences: Sequence[str | None]) -> range | None:
 
 def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], minutes: Sequence[int]) -> Facts:
     classes = list(map(type, envelopes))
-    places = pl.Series("offset", offsets, pl.Int64)
-    buckets = pl.Series("bucket", minutes, pl.Int64) // 15 * 900
     facts: dict[str, pl.DataFrame] = {}
     for cls in set(classes):
         kind = codec.by_class[cls]
@@ -270,6 +268,6 @@ def _facts(codec: Codec, offsets: Sequence[int], envelopes: Sequence[Envelope], 
             continue
         chosen = [one is cls for one in classes]
         data = [envelope.data for envelope in compress(envelopes, chosen)]
-        mask = pl.Series(chosen)
-        facts[kind.name] = rows_of(kind.payload, places.filter(mask), buckets.filter(mask), data)
+        buckets = [minute // 15 * 900 for minute in compress(minutes, chosen)]
+        facts[kind.name] = rows_of(kind.payload, list(compress(offsets, chosen)), buckets, data)
     return facts

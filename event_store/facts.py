@@ -36,14 +36,19 @@ FACTS: dict[type[Payload], dict[str, Any]] = {
 """Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0."""
 
 
-def rows_of(payload: type[Payload], offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> pl.DataFrame:
+Columns = list[Sequence[Any]]
+
+
+def rows_of(
+    payload: type[Payload], offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]
+) -> pl.DataFrame:
     """The rows of events of one type, given as parallel columns."""
     columns = _COLUMNS[payload](offsets, buckets, data)
     schema = FACTS[payload]
     return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 
-def _listed(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
+def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
     return [
         *_of_product(offsets, buckets, data),
         [one.version for one in data],
@@ -52,21 +57,19 @@ def _listed(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list
     ]
 
 
-def _of_product(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
+def _of_product(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
     return [offsets, buckets, [one.product_id for one in data], [one.currency for one in data]]
 
 
-def _liked(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
+def _liked(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
     return [*_of_product(offsets, buckets, data), [one.delta for one in data]]
 
 
-def _lines(offsets: pl.Series, buckets: pl.Series, data: Sequence[Any]) -> list[Any]:
+def _lines(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
     lines = [line for event in data for line in event.lines]
-    counts = pl.Series([len(event.lines) for event in data], dtype=pl.Int64)
-    event_of_line = pl.int_range(len(data), eager=True).repeat_by(counts).explode()
     return [
-        offsets.gather(event_of_line),
-        buckets.gather(event_of_line),
+        [offset for offset, event in zip(offsets, data, strict=True) for _ in event.lines],
+        [bucket for bucket, event in zip(buckets, data, strict=True) for _ in event.lines],
         [line.product_id for line in lines],
         [event.currency for event in data for _ in event.lines],
         [line.quantity for line in lines],
@@ -83,7 +86,7 @@ def _first_of_product(lines: Sequence[Any]) -> list[int]:
     return [int(product not in products[:at]) for at, product in enumerate(products)]
 
 
-_COLUMNS: dict[type[Payload], Callable[[pl.Series, pl.Series, Sequence[Any]], list[Any]]] = {
+_COLUMNS: dict[type[Payload], Callable[[Sequence[int], Sequence[int], Sequence[Any]], Columns]] = {
     ProductListed: _listed,
     ProductView: _of_product,
     LikeChanged: _liked,

@@ -17,6 +17,8 @@ from event_store.facts import Facts
 
 from .metric import Merge, Metric
 
+_NOTHING = pl.lit(0, pl.Int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Projection:
@@ -33,33 +35,25 @@ class Projection:
         return (*self.key, *(metric.name for metric in self.metrics))
 
     def contributed(self, facts: Facts) -> pl.DataFrame | None:
-        """One row per fact: `offset`, the key, and what the fact adds; None where no fact concerns it."""
-        return self._collect(facts, ["offset", *self.key])
-
-    def increments(self, facts: Facts) -> pl.DataFrame | None:
-        """One row per key: what the facts add to it all together, in key order; None where there is nothing."""
-        rows = self._collect(facts, list(self.key))
-        if rows is None:
-            return None
-        return rows.group_by(self.key).agg([self._merged(metric) for metric in self.metrics]).sort(self.key)
-
-    def merged(self, increments: pl.DataFrame) -> pl.DataFrame:
-        """Increments of several batches as one, by the same merges."""
-        return increments.group_by(self.key).agg([self._merged(metric) for metric in self.metrics]).sort(self.key)
-
-    def _collect(self, facts: Facts, places: list[str]) -> pl.DataFrame | None:
+        """One row per fact: the key, and what the fact adds to each metric; None where no fact concerns it."""
         parts = [
-            facts[event].select([*places, *(expression.alias(metric) for metric, expression in adds.items())])
+            facts[event].select([*self.key, *(self._added(metric, adds) for metric in self.metrics)])
             for event, adds in self.contributions.items()
             if event in facts and facts[event].height
         ]
-        if not parts:
-            return None
-        whole = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
-        missing = [
-            pl.lit(0, pl.Int64).alias(metric.name) for metric in self.metrics if metric.name not in whole.columns
-        ]
-        return whole.with_columns(missing) if missing else whole
+        return pl.concat(parts) if parts else None
+
+    def increments(self, facts: Facts) -> pl.DataFrame | None:
+        """One row per key: what the facts add to it all together, in key order; None where there is nothing."""
+        rows = self.contributed(facts)
+        return None if rows is None else self.merged(rows)
+
+    def merged(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the same key as one, in key order: contributions to an increment, or several increments to one."""
+        return rows.group_by(self.key).agg([self._merged(metric) for metric in self.metrics]).sort(self.key)
+
+    def _added(self, metric: Metric, adds: Mapping[str, pl.Expr]) -> pl.Expr:
+        return adds.get(metric.name, _NOTHING).alias(metric.name)
 
     def _merged(self, metric: Metric) -> pl.Expr:
         if metric.merge is Merge.LATEST:

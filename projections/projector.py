@@ -93,8 +93,9 @@ class Projector:
         breaker = self._breaker(batch.tp)
         if breaker is not None:
             breaker.admit(batch.tp, batch.next_offset, len(new.dead))
-        async with self.locks.hold(_products(new)):
-            await self._commit(Effect(entry, self.fold(new)))
+        increments = self.fold(new)
+        async with self.locks.hold(_products(increments)):
+            await self._commit(Effect(entry, increments))
         self._positions[batch.tp] = after
         if breaker is not None:
             breaker.passed(batch.next_offset, len(new.dead))
@@ -179,6 +180,5 @@ def _is_large(rows: pl.DataFrame, name: str) -> bool:
     return bool(max(map(abs, extremes)) * rows.height > MAX_SUM)
 
 
-def _products(batch: DecodedBatch) -> set[str]:
-    columns = [frame.get_column("product_id") for frame in batch.facts.values() if frame.height]
-    return set(pl.concat(columns).unique().to_list()) if columns else set()
+def _products(increments: Increments) -> set[str]:
+    return {product_id for rows in increments.values() for product_id in rows.get_column("product_id").to_list()}
