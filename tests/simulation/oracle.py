@@ -40,9 +40,9 @@ class Oracle:
         """Counts a record of the log, once by its event's id; False where it is no event."""
         try:
             event = json.loads(value or b"")
-            name = event["type"].split(".")[-2]
+            (name, version) = event["type"].split(".")[-2:]
             count = getattr(self, f"_{name}", None)
-            if count is None and name not in SILENT:
+            if version != "v1" or event["id"] is None or (count is None and name not in SILENT):
                 raise KeyError(name)
         except (ValueError, KeyError, TypeError):
             self.unreadable += 1
