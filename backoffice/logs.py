@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from .settings import redacted
+from .redaction import redacted
 
 QUIET = {
     "httpx": logging.WARNING,

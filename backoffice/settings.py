@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -26,15 +25,15 @@ from event_store.crash_points import VARIABLE as CRASH_AT
 from event_store.crash_points import CrashPoints
 from event_store.record import MAX_BATCH_RECORDS, MAX_SEGMENT_RECORDS
 
+from .data_dir import default_data_dir
+from .redaction import redacted
+
 PREFIX = "COUNTINGHOUSE_"
 DATA_DIR = "COUNTINGHOUSE_DATA_DIR"
 SUPERVISED = "COUNTINGHOUSE_SUPERVISED"
 """Set by `up` for its processes: standard input is a pipe, and its end means that `up` is gone."""
 
 NOT_SETTINGS = frozenset({SUPERVISED, CRASH_AT})
-
-_CREDENTIALS = re.compile(r"(?P<head>://[^/\s:@]*):[^\s\x22\x27<>]*@")
-_QUERY_SECRET = re.compile(r"(?P<head>[?&][\w-]*(?:password|secret|token)[\w-]*=)[^&\s]+", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -273,24 +272,9 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def default_data_dir(environment: Mapping[str, str], platform: str) -> Path:
-    """One folder per user, where the system wants data of programs to live."""
-    home = Path.home()
-    if platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "countinghouse"
-    if platform == "darwin":
-        return home / "Library" / "Application Support" / "countinghouse"
-    return Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share") / "countinghouse"
-
-
 def process_name(role: str) -> str:
     """Different for every process, so that two started by hand never act under one name."""
     return f"{role}-{socket.gethostname()[:60]}-{os.getpid()}"
-
-
-def redacted(text: str) -> str:
-    """`text` with the passwords of URLs in it replaced by `***`."""
-    return _QUERY_SECRET.sub(r"\g<head>***", _CREDENTIALS.sub(r"\g<head>:***@", text))
 
 
 def _problem(item: ErrorDetails) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from backoffice.settings import DATA_DIR, Settings, redacted, variable
+from backoffice.redaction import redacted
+from backoffice.settings import DATA_DIR, Settings, variable
 
 PAGE_HEAD = """\
 # Settings

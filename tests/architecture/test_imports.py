@@ -27,7 +27,7 @@ DRIVERS = {
     "asyncpg": ["*/postgres_*.py"],
     "redis": ["*/redis_*.py"],
     "httpx": ["backoffice/commands/up.py"],
-    "uvicorn": ["backoffice/web_server.py"],
+    "uvicorn": ["backoffice/web_server.py", "*/uvicorn_*.py"],
     "uvloop": ["backoffice/serve.py"],
     "typer": [
         "backoffice/__main__.py",
@@ -38,6 +38,7 @@ DRIVERS = {
     "pydantic_settings": ["backoffice/settings.py"],
     "jinja2": ["backoffice/dashboard.py", "backoffice/pages/*"],
     "structlog": ["backoffice/*", "producer_api/*"],
+    "inotify_simple": ["*/inotify_*.py"],
     "fcntl": ["backoffice/occupancy.py"],
 }
 """Library → the only files that may import it."""

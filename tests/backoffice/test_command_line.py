@@ -45,18 +45,24 @@ class CommandLine:
         )
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        with (self.folder / "stderr.txt").open("a") as errors:
+        with (self.folder / "said.txt").open("w") as said, (self.folder / "stderr.txt").open("a") as errors:
             process = subprocess.Popen(
                 self._command(arguments),
                 env=self._environment(environment),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=said,
                 stderr=errors,
                 text=True,
             )
         self.started.append(process)
         return process
+
+    def addresses(self) -> list[str]:
+        """What `up` says once its addresses answer."""
+        note = self.folder / "said.txt"
+        wait_for(lambda: note.read_text().count("\n") >= 4)
+        return note.read_text().splitlines()
 
     def ok(self, *arguments: str) -> str:
         done = self.run(*arguments)
@@ -171,9 +177,7 @@ def test_each_process_runs_alone_and_ends_with_0_on_sigterm(shell: CommandLine, 
 def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
     """Import, drain, figures, explain, rebuild; a killed consumer comes back; SIGTERM leaves nothing behind."""
     up = shell.start("up")
-    assert up.stdout is not None
-    said = [up.stdout.readline() for _ in range(4)]
-    assert f"http://127.0.0.1:{shell.ports['COUNTINGHOUSE_DASHBOARD_PORT']}" in said[1]
+    assert f"http://127.0.0.1:{shell.ports['COUNTINGHOUSE_DASHBOARD_PORT']}" in shell.addresses()[1]
     second = shell.run("up")
     assert second.returncode == 2
     assert f"process {up.pid}" in second.stderr
@@ -214,9 +218,7 @@ def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
 def test_the_demo_shows_a_living_shop_in_a_folder_of_its_own(shell: CommandLine) -> None:
     home = {"XDG_DATA_HOME": str(shell.folder), "COUNTINGHOUSE_DATA_DIR": ""}
     demo = shell.start("demo", "--speed", "50", **home)
-    assert demo.stdout is not None
-    said = [demo.stdout.readline() for _ in range(4)]
-    assert said[2].endswith(f"{shell.folder}/countinghouse/demo\n")
+    assert shell.addresses()[2].endswith(f"{shell.folder}/countinghouse/demo")
     wait_for(lambda: figures(shell, "--by", "day", "--data", f"{shell.folder}/countinghouse/demo"))
     demo.send_signal(signal.SIGINT)
     assert demo.wait(WAIT_S) == 0

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backoffice.commands.config import as_json, as_text, settings_page, shown_settings
+from backoffice.data_dir import default_data_dir
 from backoffice.logs import configure_logs
+from backoffice.redaction import redacted
 from backoffice.settings import (
     Settings,
     SettingsError,
-    default_data_dir,
     read_settings,
-    redacted,
     unknown_variables,
     variable,
 )
