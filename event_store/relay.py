@@ -126,7 +126,7 @@ class Relay:
         try:
             acknowledgement = await check_tail(self.outbox, self.log, self.codec, lane)
         except Stop as stop:
-            if await self._holds(lane):
+            if await self._stands(lane):
                 await self.outbox.note_failure(lane, str(stop), self.settings.renew_s)
                 self.observer.refused(lane.tp, stop)
             return False
@@ -141,10 +141,14 @@ class Relay:
         self._checked.add(mark)
         return True
 
-    async def _holds(self, lane: Lane) -> bool:
-        """Whether nobody else has had the lane since: who had, sent what we took for sequences never drawn."""
+    async def _stands(self, lane: Lane) -> bool:
+        """Whether the lane is as it was when we began to look. If not, another relay sent what we took for unknown, or
+
+        a late acknowledgement of our own let its rows be cleaned up; the next renewal looks again.
+        """
         held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
-        return any(one.tp == lane.tp and one.epoch == lane.epoch for one in held)
+        states = [(one.epoch, one.next_sequence, one.acknowledged) for one in held if one.tp == lane.tp]
+        return states == [(lane.epoch, lane.next_sequence, lane.acknowledged)]
 
     async def _send(self, claimed: ClaimedRows) -> Acknowledgement | None:
         lane = claimed.lane

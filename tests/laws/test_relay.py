@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from event_store.envelope import stamp
 from event_store.errors import LogUnavailable, StorageUnavailable, UnknownTopic
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
-from event_store.outbox import ClaimedRows, Lane
+from event_store.outbox import Acknowledgement, ClaimedRows, Lane
 from event_store.record import Record, TopicPartition
 
 from .line import TOPICS, Line, in_virtual_time, views
@@ -129,6 +130,35 @@ class _SlowToAnswer:
         if self._asked == 1:
             await asyncio.sleep(30.0)
         return lanes
+
+
+def test_a_late_acknowledgement_whose_rows_were_cleaned_up_makes_no_older_copy() -> None:
+    async def acknowledged_late(line: Line) -> None:
+        outbox = _AcknowledgedMeanwhile(TOPICS, line.now_us)
+        outbox.write([line.codec.draft(one, line.noon) for one in views(3)])
+        (claimed,) = await outbox.claim(await outbox.hold_lanes("relay", 15.0))
+        records = [Record(b"lantern", stamp(row.payload, claimed.lane.source, row.sequence)) for row in claimed.rows]
+        await line.log.append(claimed.lane.tp, records)
+        outbox.late = Acknowledgement(claimed.lane, 3, 2)
+        await asyncio.sleep(1.0)
+        relay = line.relay(outbox=outbox)
+        assert await relay.pass_once() == 0
+        assert not line.observed.stops
+        outbox.write([line.codec.draft(one, line.noon) for one in views(2)])
+        await asyncio.sleep(10.0)
+        assert await relay.pass_once() == 2
+
+    in_virtual_time(acknowledged_late)
+
+
+class _AcknowledgedMeanwhile(MemoryOutbox):
+    late: Acknowledgement | None = None
+
+    async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
+        if self.late is not None:
+            await self.acknowledge([self.late])
+            await self.clean(0.0)
+        return await super().rows_between(lane, first, last)
 
 
 def test_a_database_put_back_under_a_running_relay_is_found_out() -> None:
