@@ -157,6 +157,7 @@ async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
     from producer_api.backpressure import Backpressure
     from producer_api.connect import open_commerce
     from producer_api.metrics import ApiMeter
+    from producer_api.uvicorn_http import BoundedHttp
 
     from .stores import topics
     from .web_server import serve_http
@@ -175,7 +176,8 @@ async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
         pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
     )
     try:
-        await serve_http(create_app(commerce, limits=limits, meter=meter), settings.api_host, settings.api_port, stop)
+        app = create_app(commerce, limits=limits, meter=meter)
+        await serve_http(app, settings.api_host, settings.api_port, stop, BoundedHttp)
     finally:
         await commerce.close()
 

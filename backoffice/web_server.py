@@ -23,12 +23,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_http(app: Any, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves an ASGI application until `stop`, finishing the requests in flight. Raises AddressTakenError."""
+async def serve_http(
+    app: Any, host: str, port: int, stop: asyncio.Event, protocol: type[asyncio.Protocol] | None = None
+) -> None:
+    """Serves an ASGI application until `stop`, finishing the requests in flight. Raises AddressTakenError.
+
+    `protocol` is one of uvicorn's HTTP protocols, with bounds of its own perhaps.
+    """
     listening = listen(host, port)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol or "httptools",
         ws="none",
         lifespan="on",
         log_config=None,
