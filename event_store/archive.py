@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import polars as pl
@@ -25,6 +28,11 @@ from .errors import StorageUnavailable
 from .facts import FACTS, Facts
 from .record import RecordBatch, TopicPartition
 
+T = TypeVar("T")
+
+RECORDS = "records.parquet"
+FACTS_SUFFIX = ".parquet"
+DESCRIPTION = "segment.json"
 DECODING_RULES = 1
 """Raise it when the same bytes would decode to other facts: older segments are then read over."""
 
@@ -38,7 +46,16 @@ class _Description(msgspec.Struct, frozen=True):
     source: str | None
     first_sequence: int | None
     """Set where all records are of one source and unbroken, which makes reading their identities needless."""
-    events: list[str]
+    checksums: dict[str, int]
+    """File → CRC-32 of its bytes: a disk that changed one bit must not change a figure."""
+
+    @property
+    def events(self) -> list[str]:
+        return sorted(name.removesuffix(FACTS_SUFFIX) for name in self.checksums if name != RECORDS)
+
+
+class _DamagedError(Exception):
+    """A file of the segment is not as it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +109,26 @@ class Archive:
 
     def read(self, segment: Segment) -> DecodedBatch | None:
         """The segment's events, None where it was decoded by other rules or is damaged."""
-        try:
-            described = msgspec.json.decode((segment.path / "segment.json").read_bytes(), type=_Description)
-            if described.decoding != self._decoding:
-                return None
-            return _read_segment(segment, described)
-        except (OSError, msgspec.MsgspecError, pl.exceptions.PolarsError):
-            return None
+        return self._trusted(segment, lambda described: _read_segment(segment, described))
 
-    def find(self, segment: Segment, event: str, product_id: str, start: int, end: int) -> pl.DataFrame:
-        """The facts of a product in buckets [start, end), found by the file's statistics; empty without any."""
-        path = segment.path / f"{event}.parquet"
-        if not path.exists():
-            return pl.DataFrame()
-        of_product = pl.col("product_id") == product_id
-        return pl.scan_parquet(path).filter(of_product & pl.col("bucket").is_between(start, end - 1)).collect()
+    def find(self, segment: Segment, events: Iterable[str], product_id: str, start: int, end: int) -> Facts | None:
+        """The facts of a product in buckets [start, end), by event; None as `read`."""
+        asked = (pl.col("product_id") == product_id) & pl.col("bucket").is_between(start, end - 1)
+        return self._trusted(
+            segment,
+            lambda described: {
+                event: pl.scan_parquet(_whole(segment, described, event + FACTS_SUFFIX)).filter(asked).collect()
+                for event in events
+                if event in described.events
+            },
+        )
+
+    def _trusted(self, segment: Segment, read: Callable[[_Description], T]) -> T | None:
+        try:
+            described = _described(segment.path)
+            return read(described) if described.decoding == self._decoding else None
+        except (OSError, _DamagedError, msgspec.MsgspecError, pl.exceptions.PolarsError):
+            return None
 
     def _place(self, tp: TopicPartition) -> Path:
         return self._folder / tp.topic / f"{tp.partition:04d}"
@@ -121,14 +143,14 @@ def _decoding_of(codec: Codec) -> str:
 
 
 def _write_segment(path: Path, records: RecordBatch, decoded: DecodedBatch, decoding: str) -> None:
-    _identity_frame(records, decoded).write_parquet(path / "records.parquet", compression="zstd", compression_level=3)
+    _identity_frame(records, decoded).write_parquet(path / RECORDS, compression="zstd", compression_level=3)
     for event, facts in decoded.facts.items():
-        facts.sort("product_id", "bucket").write_parquet(path / f"{event}.parquet", row_group_size=20_000)
+        facts.sort("product_id", "bucket").write_parquet(path / (event + FACTS_SUFFIX), row_group_size=20_000)
     (source, first) = _only_lane(decoded)
-    described = _Description(
-        decoding, decoded.last_fingerprint, decoded.last_appended_at_us, source, first, sorted(decoded.facts)
-    )
-    (path / "segment.json").write_bytes(msgspec.json.encode(described))
+    checksums = {file.name: zlib.crc32(file.read_bytes()) for file in sorted(path.iterdir())}
+    described = _Description(decoding, decoded.last_fingerprint, decoded.last_appended_at_us, source, first, checksums)
+    body = msgspec.json.encode(described)
+    (path / DESCRIPTION).write_bytes(b"%b\n%08x\n" % (body, zlib.crc32(body)))
     for file in path.iterdir():
         _sync(file)
     _sync(path)
@@ -201,8 +223,24 @@ def _named(value: bytes | None) -> _Named:
         return _Named()
 
 
+def _described(path: Path) -> _Description:
+    (body, _, checksum) = (path / DESCRIPTION).read_bytes().partition(b"\n")
+    if checksum != b"%08x\n" % zlib.crc32(body):
+        raise _DamagedError(path)
+    return msgspec.json.decode(body, type=_Description)
+
+
+def _whole(segment: Segment, described: _Description, name: str) -> BytesIO:
+    content = (segment.path / name).read_bytes()
+    if zlib.crc32(content) != described.checksums[name]:
+        raise _DamagedError(segment.path / name)
+    return BytesIO(content)
+
+
 def _read_segment(segment: Segment, described: _Description) -> DecodedBatch:
-    facts: Facts = {event: pl.read_parquet(segment.path / f"{event}.parquet") for event in described.events}
+    facts: Facts = {
+        event: pl.read_parquet(_whole(segment, described, event + FACTS_SUFFIX)) for event in described.events
+    }
     (lanes, foreign, dead) = _identities(segment, described)
     return DecodedBatch(
         segment.tp,
@@ -224,7 +262,7 @@ def _identities(
     if described.source is not None and described.first_sequence is not None:
         first = described.first_sequence
         return [LaneRun(described.source, offsets, range(first, first + len(offsets)))], [], []
-    records = pl.scan_parquet(segment.path / "records.parquet")
+    records = pl.scan_parquet(_whole(segment, described, RECORDS))
     placed = records.filter(pl.col("sequence").is_not_null()).select("source", "offset", "sequence").collect()
     lanes = [
         LaneRun(str(source), rows["offset"].to_list(), rows["sequence"].to_list())

@@ -49,12 +49,16 @@ class History:
     async def read(self, tp: TopicPartition, start: int, end: int) -> AsyncGenerator[DecodedBatch, None]:
         """Decoded batches that cover exactly [start, end), in order."""
         for segment in await asyncio.to_thread(self.archive.segments, tp):
-            if segment.first_offset == start and segment.next_offset <= end:
-                batch = await self._from_archive(segment)
-                if batch is None:
-                    break
-                yield batch
-                start = segment.next_offset
+            if segment.first_offset < start or segment.next_offset > end:
+                continue
+            batch = await self._from_archive(segment)
+            if batch is None:
+                continue
+            async with aclosing(self._from_log(tp, start, segment.first_offset)) as batches:
+                async for one in batches:
+                    yield one
+            yield batch
+            start = segment.next_offset
         async with aclosing(self._from_log(tp, start, end)) as batches:
             async for batch in batches:
                 yield batch
