@@ -29,6 +29,8 @@ from .metric import Merge
 from .projection import Projection
 from .read_model import Effect, Increments, ReadModel
 
+UNCOUNTABLE = "UNCOUNTABLE"
+"""The reason of a dead letter that decodes and fails when it is counted."""
 MAX_SUM = 2**63 - 1
 """The largest figure there is."""
 
@@ -161,7 +163,7 @@ def buried(batch: DecodedBatch, record: RecordBatch, error: Exception) -> Decode
     """A batch of one record that counts nothing and keeps the record, which nobody could count, as a dead letter."""
     detail = f"{type(error).__name__}: {error}"[:500]
     (raw, appended_at_us) = (record.values[0], record.appended_at_us[0])
-    letter = DeadLetter(batch.tp, batch.first_offset, raw, "UNCOUNTABLE", detail, appended_at_us)
+    letter = DeadLetter(batch.tp, batch.first_offset, raw, UNCOUNTABLE, detail, appended_at_us)
     return replace(batch, facts={}, dead=[letter])
 
 

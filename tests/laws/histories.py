@@ -116,3 +116,18 @@ def split(draw: st.DrawFn, tp: TopicPartition, values: Values) -> list[RecordBat
 
 def batch_of(tp: TopicPartition, first_offset: int, values: Values) -> RecordBatch:
     return RecordBatch(tp, first_offset, list(values), [b"key"] * len(values), [EPOCH_US] * len(values))
+
+
+def events_of_every_kind() -> list[Event]:
+    """The same ones each time."""
+    line = Line("lantern", 2, 500)
+    return [
+        Event(ProductListed("lantern", 1, "Lantern", 250, "GBP"), 86_400),
+        Event(ProductView("lantern", "visitor", "GBP"), 1),
+        Event(ProductView("lantern", "visitor", "EUR"), 900),
+        Event(LikeChanged("lantern", "user", "GBP", 1), 0),
+        Event(LikeChanged("teapot", "user", "GBP", -1), 0),
+        Event(PaymentCompleted("o1", "p1", "GBP", [line, line, Line("teapot", 1, 99)]), 0),
+        Event(PaymentRefunded("r1", "GBP", [line]), 0),
+        Event(PaymentFailed("o2", "p2"), 0),
+    ]

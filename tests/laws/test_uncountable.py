@@ -6,14 +6,16 @@ import pytest
 
 from event_store.envelope import stamp
 from event_store.events import Line as OrderLine
-from event_store.events import PaymentCompleted
+from event_store.events import PaymentCompleted, ProductView
 from event_store.record import TopicPartition
 from projections.catalogue import PROJECTIONS
+from projections.explain import Explainer
 from projections.projector import Projector
+from projections.read_model import Period
 from projections.sqlite_read_model import SqliteReadModel
 from tests.simulation.oracle import oracle_of
 
-from .line import NOON, Line, assert_figures
+from .line import CATALOG, NOON, Line, assert_figures
 
 ORDERS = TopicPartition("order-events", 0)
 SOURCE = "/countinghouse/commerce/1"
@@ -74,3 +76,31 @@ async def test_a_rebuild_buries_the_same_record_and_comes_out_equal(
     assert rebuilt.comparison.equal
     assert await sqlite_figures.serving() == 2
     assert [letter.offset for letter in await sqlite_figures.dead_letters(2)] == [7]
+
+
+@pytest.mark.parametrize("product", ["lantern", "teapot"])
+async def test_the_figure_without_it_is_explained_without_it(
+    line: Line, sqlite_figures: SqliteReadModel, product: str
+) -> None:
+    await _live(line, sqlite_figures, 3000)
+    explainer = Explainer(sqlite_figures, line.history(), PROJECTIONS)
+    for one in await explainer.explain(product, "gross_minor", Period("ever", 0, 2**40)):
+        assert one.adds_up
+        assert 7 not in [part.offset for part in one.contributions]
+
+
+async def test_an_event_refused_for_its_time_stays_uncounted_when_it_comes_again_later(line: Line) -> None:
+    """Its sequence was handled: the second record is a duplicate, though it could be read now."""
+    value = stamp(line.codec.draft(ProductView("lantern", "v", "GBP"), NOON).payload, SOURCE, 1)
+    await line.append(CATALOG, [value, value])
+    line.log._partitions[CATALOG].appended_at_us[0] = int(NOON.timestamp() * 1e6) - 10**9
+    await line.count_all()
+    (letter,) = await line.read_model.dead_letters(1)
+    assert (letter.reason, letter.offset) == ("FUTURE_TIME", 0)
+    explanations = await Explainer(line.read_model, line.history(), PROJECTIONS).explain(
+        "lantern", "views", Period("ever", 0, 2**40)
+    )
+    assert all(one.adds_up for one in explanations)
+    rebuilt = await line.rebuild().run("prove it")
+    assert rebuilt.comparison is not None
+    assert rebuilt.comparison.equal
