@@ -7,7 +7,7 @@ it reads and answers with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -132,17 +132,26 @@ def _schema(described: Any) -> Any:
     return Reference(schema["$ref"]) if "$ref" in schema else schema
 
 
+@dataclass
+class DeclaredComponents(Components):
+    """Schemas by name. The framework sets `schemas` to those it found for itself, of which our handlers show none."""
+
+    declared: dict[str, Any] = field(default_factory=dict)
+
+    def to_schema(self) -> dict[str, Any]:
+        return {"schemas": self.declared}
+
+
 def config(version: str, handlers: Iterable[HTTPRouteHandler]) -> OpenAPIConfig:
     types = [one for handler in handlers for one in getattr(handler.operation_class, "types", [])]
     (_, components) = msgspec.json.schema_components([*types, problems.Problem], ref_template=_REF)
-    schemas: Any = components
     return OpenAPIConfig(
         title="Countinghouse commerce API",
         version=version,
         description=DESCRIPTION,
         path="/schema",
         render_plugins=[JsonRenderPlugin()],
-        components=[Components(schemas=schemas)],
+        components=DeclaredComponents(declared=components),
         use_handler_docstrings=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -13,13 +14,15 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from litestar.testing import AsyncTestClient
+from litestar import Litestar
 
 from event_store.topics import TOPICS
 from producer_api.app import ApiLimits, create_app
 from producer_api.backpressure import Backpressure
 from producer_api.metrics import ApiMeter
 from producer_api.sqlite_commerce import SqliteCommerce
+
+from .description import Description
 
 TOPIC_PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
 PRODUCT = {"name": "White hanging heart t-light holder", "price_minor": 255, "currency": "GBP"}
@@ -29,8 +32,9 @@ PRODUCT = {"name": "White hanging heart t-light holder", "price_minor": 255, "cu
 class Counterside:
     database: Path
     commerce: SqliteCommerce
-    client: AsyncTestClient[Any]
+    client: httpx.AsyncClient
     pressure: Backpressure
+    description: Description
 
     async def call(
         self,
@@ -48,7 +52,9 @@ class Counterside:
         if key is not None:
             sent["idempotency-key"] = key
         sent.update({name.replace("_", "-"): value for name, value in headers.items()})
-        return await self.client.request(method, path, content=content, headers=sent)
+        response = await self.client.request(method, path, content=content, headers=sent)
+        self.description.check(response)
+        return response
 
     async def list_product(self, product_id: str = "85123A", **changes: Any) -> httpx.Response:
         return await self.call("PUT", f"/v1/products/{quote(product_id, safe='')}", {**PRODUCT, **changes})
@@ -132,6 +138,26 @@ def pointers(body: dict[str, Any]) -> list[str]:
 
 
 @contextlib.asynccontextmanager
+async def alive(app: Litestar) -> AsyncIterator[None]:
+    """The application's lifespan in a task of its own, as a server runs it; a fixture begins and ends in two."""
+    stop = asyncio.Event()
+    started = asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    task = asyncio.create_task(live())
+    await started.wait()
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@contextlib.asynccontextmanager
 async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside]:
     meter = ApiMeter()
     pressure = Backpressure()
@@ -139,7 +165,10 @@ async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside
     await commerce.prepare()
     try:
         app = create_app(commerce, limits=ApiLimits(pressure=pressure, **limits), meter=meter)
-        async with AsyncTestClient(app) as client:
-            yield Counterside(folder / "commerce.db", commerce, client, pressure)
+        asgi: Any = app
+        transport = httpx.ASGITransport(asgi)
+        async with alive(app), httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            description = Description(app.openapi_schema.to_schema())
+            yield Counterside(folder / "commerce.db", commerce, client, pressure, description)
     finally:
         await commerce.close()

@@ -126,7 +126,7 @@ def shares(lines: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return sums
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(order=LINES, batches=st.lists(st.lists(LINES, min_size=1, max_size=6), max_size=4))
 async def test_never_more_than_was_paid_goes_back_in_any_interleaving(
     order: list[dict[str, Any]], batches: list[list[list[dict[str, Any]]]]

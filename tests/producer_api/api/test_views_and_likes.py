@@ -33,7 +33,7 @@ async def test_a_view_without_a_time_happened_now(counter: Counterside) -> None:
 @pytest.mark.parametrize(
     "at",
     [
-        (datetime.now(UTC) + timedelta(minutes=10)).isoformat(),
+        "2999-01-01T00:00:00Z",
         "1999-12-31T23:59:59Z",
         "9999-12-31T23:59:59-23:59",
         "0001-01-01T00:00:00+23:59",
@@ -51,6 +51,8 @@ async def test_a_time_that_can_not_be_is_refused(counter: Counterside, at: objec
 async def test_clocks_may_differ_by_minutes(counter: Counterside) -> None:
     ahead = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()
     assert (await counter.view("85123A", at=ahead)).status_code == 202
+    too_far = (datetime.now(UTC) + timedelta(minutes=6)).isoformat()
+    assert pointers(problem(await counter.view("85123A", at=too_far), 422, "invalid-field")) == ["/at"]
 
 
 async def test_views_that_come_together_are_each_told_once(counter: Counterside) -> None:
@@ -86,7 +88,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(batches=st.lists(CALLS, max_size=4))
 async def test_the_deltas_of_likes_always_add_up_to_the_likes_there_are(
     batches: list[list[tuple[str, str, str]]],
