@@ -25,7 +25,7 @@ from .commerce import MAX_INTAKE_EVENTS, Commerce, IntakeReport, JudgedEvent, Ta
 from .http_call import JSON, AnyRequest, Reply, perform, read_body
 from .openapi import Described
 from .refusals import INVALID_FIELD, OUTBOX_BACKLOG, FieldError, Refused
-from .strict_json import check_keys, decode
+from .strict_json import check_keys, parse
 
 BATCH = "application/cloudevents-batch+json"
 MEDIA_TYPES = frozenset({JSON, BATCH})
@@ -68,7 +68,7 @@ def routes(commerce: Commerce, pressure: Backpressure) -> Sequence[HTTPRouteHand
         """Takes in a batch of CloudEvents; each is accepted, a duplicate, or refused with its reason."""
         pressure.check()
         raw = await read_body(request, MEDIA_TYPES)
-        batch = decode(batch_of, raw)
+        batch = parse(batch_of, raw)
         if len(batch) > MAX_INTAKE_EVENTS:
             detail = f"has {len(batch)} events; the most is {MAX_INTAKE_EVENTS}"
             raise Refused(INVALID_FIELD, f"The batch {detail}.", [FieldError("", detail)])

@@ -127,9 +127,9 @@ class ApiCollector(Collector):
             seconds.total,
         )
         backlog = self._pressure.backlog
-        yield GaugeMetricFamily("countinghouse_outbox_pending", "Events not yet in the log", backlog.rows)
+        yield GaugeMetricFamily("countinghouse_api_outbox_pending", "Events not yet in the log", backlog.rows)
         yield GaugeMetricFamily(
-            "countinghouse_outbox_oldest_pending_seconds", "Age of the oldest of them", backlog.oldest_s
+            "countinghouse_api_outbox_oldest_pending_seconds", "Age of the oldest of them", backlog.oldest_s
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import URL
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -38,10 +39,11 @@ from .commerce import (
 from .group_commit import GroupCommit
 from .recording import Recording
 from .refusals import Refused
+from .shop_pages import ShopPages
 from .sqlite_answers import forget_answers, keep_answer, kept_answer
 from .sqlite_intake import take_in
-from .sqlite_orders import pay, place_order, read_order
-from .sqlite_products import find_product, list_product, products_after, record_view, record_views, set_like
+from .sqlite_orders import pay, place_order
+from .sqlite_products import list_product, record_view, record_views, set_like
 from .sqlite_refunds import give_refund, read_refund
 from .tables import CommerceRow
 
@@ -79,6 +81,7 @@ class SqliteCommerce:
         self._committed = committed
         self._file = SqliteFile(path, before_commit=before_commit, after_commit=after_commit)
         self._outbox = SqliteOutbox(path, topics)
+        self._pages = ShopPages(URL.create("sqlite+aiosqlite", database=str(path)))
         self._group: GroupCommit[Call, Answer] = GroupCommit(self._commit)
 
     async def prepare(self) -> None:
@@ -89,13 +92,13 @@ class SqliteCommerce:
         return await self._group.join((command, once))
 
     async def product(self, product_id: str) -> Product | None:
-        return await self._file.read(lambda connection: find_product(connection, product_id))
+        return await self._pages.product(product_id)
 
     async def products(self, after: str, most: int) -> Sequence[Product]:
-        return await self._file.read(lambda connection: products_after(connection, after, most))
+        return await self._pages.products(after, most)
 
     async def order(self, order_id: str) -> Order | None:
-        return await self._file.read(lambda connection: read_order(connection, order_id))
+        return await self._pages.order(order_id)
 
     async def refund(self, refund_id: str) -> Refund | None:
         return await self._file.read(lambda connection: read_refund(connection, refund_id))
@@ -118,6 +121,7 @@ class SqliteCommerce:
 
     async def close(self) -> None:
         await self._group.close()
+        await self._pages.close()
         await self._outbox.close()
         await self._file.close()
 

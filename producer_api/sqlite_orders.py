@@ -8,20 +8,15 @@ from urllib.parse import quote
 
 from event_store.events import PaymentCompleted, PaymentFailed
 
-from .commerce import Answer, BasketLine, Order, OrderPayment, OrderPlaced, Pay, Payment, PlaceOrder, encode
+from .commerce import Answer, BasketLine, OrderPlaced, Pay, Payment, PlaceOrder, encode
 from .decisions import KnownOrder, check_payable, check_same_order, check_size, event_lines, order_currency
 from .recording import Recording, instant_of, microseconds
 from .refusals import PAYMENT_EXISTS, UNKNOWN_ORDER, Refused
 from .sqlite_products import listed_currencies
 
 SELECT_ORDER = "SELECT status, currency, buyer_id FROM orders WHERE order_id = ?"
-SELECT_PLACED_AT = "SELECT placed_at_us FROM orders WHERE order_id = ?"
 SELECT_LINES = "SELECT product_id, quantity, amount_minor FROM order_lines WHERE order_id = ? ORDER BY line_number"
-SELECT_REFUNDED = """
-SELECT coalesce(sum(l.amount_minor), 0) FROM refunds AS r JOIN refund_lines AS l USING (refund_id) WHERE r.order_id = ?
-"""
 SELECT_PAYMENT = "SELECT order_id, outcome, paid_at_us, event_id FROM payments WHERE payment_id = ?"
-SELECT_ORDER_PAYMENT = "SELECT payment_id, outcome, paid_at_us FROM payments WHERE order_id = ?"
 INSERT_ORDER = "INSERT INTO orders (order_id, status, currency, buyer_id, placed_at_us) VALUES (?, 'pending', ?, ?, ?)"
 INSERT_LINE = """
 INSERT INTO order_lines (order_id, line_number, product_id, quantity, amount_minor) VALUES (?, ?, ?, ?, ?)
@@ -110,26 +105,6 @@ def find_order(connection: sqlite3.Connection, order_id: str) -> KnownOrder | No
 
 def order_lines(connection: sqlite3.Connection, order_id: str) -> list[BasketLine]:
     return [BasketLine(*row) for row in connection.execute(SELECT_LINES, (order_id,))]
-
-
-def read_order(connection: sqlite3.Connection, order_id: str) -> Order | None:
-    """The whole order, its payment and what was refunded of it."""
-    known: Any = find_order(connection, order_id)
-    if known is None:
-        return None
-    lines = order_lines(connection, order_id)
-    payment = connection.execute(SELECT_ORDER_PAYMENT, (order_id,)).fetchone()
-    return Order(
-        order_id=order_id,
-        status=known.status,
-        currency=known.currency,
-        amount_minor=sum(line.amount_minor for line in lines),
-        refunded_minor=connection.execute(SELECT_REFUNDED, (order_id,)).fetchone()[0],
-        buyer_id=known.buyer_id,
-        placed_at=instant_of(connection.execute(SELECT_PLACED_AT, (order_id,)).fetchone()[0]),
-        payment=None if payment is None else OrderPayment(payment[0], payment[1], instant_of(payment[2])),
-        lines=lines,
-    )
 
 
 def unknown_order(order_id: str) -> Refused:

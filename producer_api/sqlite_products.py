@@ -13,10 +13,6 @@ from .recording import Recording
 from .refusals import UNKNOWN_PRODUCT, Refused
 
 SELECT_PRODUCT = "SELECT product_id, name, price_minor, currency, version, likes FROM products WHERE product_id = ?"
-SELECT_PRODUCTS = """
-SELECT product_id, name, price_minor, currency, version, likes FROM products
-WHERE product_id > ? ORDER BY product_id LIMIT ?
-"""
 SELECT_CURRENCIES = """
 SELECT json_group_object(product_id, currency) FROM products WHERE product_id IN (SELECT value FROM json_each(?))
 """
@@ -86,10 +82,6 @@ def set_like(connection: sqlite3.Connection, command: SetLike, recording: Record
 def find_product(connection: sqlite3.Connection, product_id: str) -> Product | None:
     row = connection.execute(SELECT_PRODUCT, (product_id,)).fetchone()
     return None if row is None else Product(*row)
-
-
-def products_after(connection: sqlite3.Connection, after: str, most: int) -> list[Product]:
-    return [Product(*row) for row in connection.execute(SELECT_PRODUCTS, (after, most))]
 
 
 def listed_currencies(connection: sqlite3.Connection, product_ids: Iterable[str]) -> dict[str, str]:

@@ -34,15 +34,20 @@ class _RepeatedKey(Exception):
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Raises Refused: MALFORMED_JSON where it is no JSON, INVALID_FIELD where it is not of the declared type."""
+    decoded = parse(decoder, body)
+    check_keys(body)
+    return decoded
+
+
+def parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """`decode` without the look for repeated keys."""
     try:
-        decoded = decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         (pointer, detail) = _explained(str(error))
         raise Refused(INVALID_FIELD, detail, [FieldError(pointer, detail)]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, error) from error
-    check_keys(body)
-    return decoded
 
 
 def check_keys(body: bytes) -> None:

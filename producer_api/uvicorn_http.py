@@ -21,6 +21,8 @@ MAX_HEADERS = 200
 REQUEST_TIMEOUT_S = 30.0
 """From a request's first byte, or its connection's, to its last."""
 LOOK_EVERY_S = 5.0
+LINGER_S = 2.0
+"""How long a refused client may go on sending: closed at once, its kernel would throw our answer away unread."""
 
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
@@ -35,6 +37,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._in_head = True
+        self._refused = False
         self._coming_since_s: float | None = self.loop.time()
         self._look = self.loop.call_later(self.look_every_s, self._look_at_clock)
 
@@ -43,10 +46,12 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HEAD_TOO_LARGE, f"The head of a request has at most {MAX_HEAD_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
@@ -88,7 +93,21 @@ class BoundedHttp(HttpToolsProtocol):
             self._look = self.loop.call_later(self.look_every_s, self._look_at_clock)
 
     def _refuse(self, kind: Kind, detail: str) -> None:
-        """The answer to what never became a request, and the end of its connection."""
+        """The answer to what never became a whole request, and the end of its connection."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
+        self._write(kind, detail)
+        self.flow.resume_reading()
+        self._look = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _write(self, kind: Kind, detail: str) -> None:
         instance = f"urn:uuid:{new_event_id()}"
         body = msgspec.json.encode(Problem(kind.urn, kind.title, kind.status, detail, instance, []))
         head = (
@@ -96,4 +115,5 @@ class BoundedHttp(HttpToolsProtocol):
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
