@@ -34,9 +34,7 @@ class ApiLimits:
     pressure: Backpressure = field(default_factory=Backpressure)
 
 
-def create_app(
-    commerce: Commerce, *, limits: ApiLimits | None = None, meter: ApiMeter | None = None, version: str = "0.1.0"
-) -> Litestar:
+def create_app(commerce: Commerce, *, limits: ApiLimits | None = None, meter: ApiMeter | None = None) -> Litestar:
     """`meter` is the one that `commerce` tells of its groups. The caller closes `commerce`, after the application."""
     limits = limits or ApiLimits()
     meter = meter or ApiMeter()
@@ -70,7 +68,7 @@ def create_app(
         meter,
         route_handlers=handlers,
         exception_handlers=exception_handlers(),
-        openapi_config=openapi.config(version, handlers),
+        openapi_config=openapi.config(handlers),
         lifespan=[chores],
         logging_config=None,
     )

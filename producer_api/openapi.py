@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from importlib import metadata
 from typing import Any, ClassVar
 
 import msgspec
@@ -132,6 +133,14 @@ def _schema(described: Any) -> Any:
     return Reference(schema["$ref"]) if "$ref" in schema else schema
 
 
+def _version() -> str:
+    """Of the installed distribution; a checkout that was never installed has none."""
+    try:
+        return metadata.version("countinghouse")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 @dataclass
 class DeclaredComponents(Components):
     """Schemas by name. The framework sets `schemas` to those it found for itself, of which our handlers show none."""
@@ -142,12 +151,12 @@ class DeclaredComponents(Components):
         return {"schemas": self.declared}
 
 
-def config(version: str, handlers: Iterable[HTTPRouteHandler]) -> OpenAPIConfig:
+def config(handlers: Iterable[HTTPRouteHandler]) -> OpenAPIConfig:
     types = [one for handler in handlers for one in getattr(handler.operation_class, "types", [])]
     (_, components) = msgspec.json.schema_components([*types, problems.Problem], ref_template=_REF)
     return OpenAPIConfig(
         title="Countinghouse commerce API",
-        version=version,
+        version=_version(),
         description=DESCRIPTION,
         path="/schema",
         render_plugins=[JsonRenderPlugin()],

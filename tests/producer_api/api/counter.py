@@ -95,24 +95,59 @@ class Counterside:
         return Counter(event["type"].split(".")[-2] for event in self.events())
 
     def check_books(self) -> None:
-        """Every change of state has its outbox row, and every outbox row its change of state."""
-        listed = Counter(event["data"]["product_id"] for event in self.events("ProductListed"))
-        assert listed == dict(self.rows("SELECT product_id, version FROM products"))
-        likes: Counter[tuple[str, str]] = Counter()
-        for event in self.events("LikeChanged"):
-            likes[event["data"]["product_id"], event["data"]["user_id"]] += event["data"]["delta"]
-        assert {pair for pair, sum_ in likes.items() if sum_} == set(self.rows("SELECT product_id, user_id FROM likes"))
-        assert set(likes.values()) <= {0, 1}
-        counted = dict(self.rows("SELECT product_id, count(*) FROM likes GROUP BY product_id"))
-        assert {product: counted.get(product, 0) for product in listed} == dict(
-            self.rows("SELECT product_id, likes FROM products")
+        """Every change of state has its outbox row, and every outbox row its change of state: at one moment, always."""
+        connection = sqlite3.connect(self.database, isolation_level=None)
+        try:
+            connection.execute("BEGIN")
+            Books(connection).check()
+        finally:
+            connection.close()
+
+
+class Books:
+    """The shop's state and what its outbox tells, as one snapshot shows them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        every = [json.loads(payload) for (payload,) in self._rows("SELECT payload FROM outbox ORDER BY id")]
+        self._taken_in = [event for event in every if "originid" in event]
+        self._own = [event for event in every if "originid" not in event]
+
+    def check(self) -> None:
+        listed = Counter(event["data"]["product_id"] for event in self._told("ProductListed"))
+        assert listed == dict(self._rows("SELECT product_id, version FROM products"))
+        self._check_likes()
+        settled = [*self._told("PaymentCompleted"), *self._told("PaymentFailed")]
+        assert _ids(settled) == self._stored("SELECT event_id FROM payments")
+        assert self._stored("SELECT order_id FROM orders WHERE status <> 'pending'") == self._stored(
+            "SELECT order_id FROM payments"
         )
-        settled = [event["id"] for name in ("PaymentCompleted", "PaymentFailed") for event in self.events(name)]
-        assert sorted(settled) == sorted(one for (one,) in self.rows("SELECT event_id FROM payments"))
-        refunded = [event["id"] for event in self.events("PaymentRefunded")]
-        assert sorted(refunded) == sorted(one for (one,) in self.rows("SELECT event_id FROM refunds"))
-        taken_in = [event["id"] for event in self.events() if "originid" in event]
-        assert sorted(taken_in) == sorted(one for (one,) in self.rows("SELECT event_id FROM accepted_events"))
+        assert _ids(self._told("PaymentRefunded")) == self._stored("SELECT event_id FROM refunds")
+        assert _ids(self._taken_in) == self._stored("SELECT event_id FROM accepted_events")
+
+    def _check_likes(self) -> None:
+        sums: Counter[tuple[str, str]] = Counter()
+        for event in self._told("LikeChanged"):
+            sums[event["data"]["product_id"], event["data"]["user_id"]] += event["data"]["delta"]
+        assert set(sums.values()) <= {0, 1}
+        likes = {pair for pair, total in sums.items() if total}
+        assert likes == set(self._rows("SELECT product_id, user_id FROM likes"))
+        counted = Counter(product_id for product_id, _ in likes)
+        for product_id, number in self._rows("SELECT product_id, likes FROM products"):
+            assert counted[product_id] == number
+
+    def _told(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self._own if f".{name}." in event["type"]]
+
+    def _stored(self, statement: str) -> list[str]:
+        return sorted(one for (one,) in self._rows(statement))
+
+    def _rows(self, statement: str) -> list[Any]:
+        return self._connection.execute(statement).fetchall()
+
+
+def _ids(events: list[dict[str, Any]]) -> list[str]:
+    return sorted(event["id"] for event in events)
 
 
 def line(product_id: str = "85123A", quantity: int = 6, amount_minor: int = 1530) -> dict[str, Any]:
