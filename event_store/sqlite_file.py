@@ -12,6 +12,7 @@ would commit one by one; so the connection is thrown away and the next call open
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import random
 import sqlite3
@@ -27,6 +28,8 @@ from .sqlite_news import SqliteNews
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+FileIdentity = tuple[int, int]
+"""Device and inode."""
 
 BUSY_TIMEOUT_S = 10.0
 """How long a transaction waits for another process's before it reports the database as busy."""
@@ -60,6 +63,7 @@ class SqliteFile:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._news = SqliteNews(path, connect)
+        self._known: FileIdentity | None = None
 
     async def write(self, work: Work[T], *, grouped: bool = False) -> T:
         """Runs `work` in a transaction and returns its result after COMMIT.
@@ -74,9 +78,9 @@ class SqliteFile:
         self._jobs.put(job)
         return await asyncio.shield(asyncio.wrap_future(job.done))
 
-    async def read(self, work: Work[T]) -> T:
-        """Runs `work` on a reading connection, in one snapshot."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+    async def read(self, work: Work[T], *, snapshot: bool = True) -> T:
+        """Runs `work` on a reading connection; its statements see one moment unless it can do without `snapshot`."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work, snapshot)
 
     async def wait_for_news(self, timeout_s: float) -> bool:
         """True soon after any connection of any process committed since the last call, False after `timeout_s`."""
@@ -93,22 +97,37 @@ class SqliteFile:
         self._opened.clear()
         self._news.close()
 
-    def _read(self, work: Work[T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+    def _read(self, work: Work[T], snapshot: bool) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        present = self._present()
+        if connection is None or connection.file != present:
             connection = self._local.connection = connect(self.path)
             self._opened.append(connection)
         try:
-            connection.execute("BEGIN")
+            if snapshot:
+                connection.execute("BEGIN")
             return work(connection)
         except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
+    def _present(self) -> FileIdentity:
+        """What stands under our name now. SQLite itself would go on with a file that was moved away or deleted."""
+        found = _identity(self.path)
+        if found is None:
+            raise StorageUnavailable(f"{self.path} is gone. Put it back: nothing is made in its place.")
+        (before, self._known) = (self._known, found)
+        if before not in (None, found):
+            raise StorageUnusable(
+                f"{self.path} was replaced by another file while it was in use. What this process knew of it is void; "
+                "started again, it checks what it finds."
+            )
+        return found
+
     def _write_loop(self) -> None:
-        connection: sqlite3.Connection | None = None
+        connection: Connection | None = None
         held: _Job | None = None
         while True:
             first = held or self._jobs.get()
@@ -131,8 +150,12 @@ class SqliteFile:
         if connection is not None:
             connection.close()
 
-    def _run(self, connection: sqlite3.Connection | None, group: list[_Job]) -> sqlite3.Connection | None:
+    def _run(self, connection: Connection | None, group: list[_Job]) -> Connection | None:
         try:
+            present = self._present()
+            if connection is not None and connection.file != present:
+                connection.close()
+                connection = None
             connection = connection or connect(self.path)
             begin_immediate(connection, BUSY_TIMEOUT_S)
             alone = len(group) == 1
@@ -145,7 +168,7 @@ class SqliteFile:
                 connection.execute("COMMIT")
                 self._after_commit()
         except BaseException as error:
-            reported = _translated(error, self.path) if isinstance(error, sqlite3.Error) else error
+            reported = translated(error, self.path) if isinstance(error, sqlite3.Error) else error
             for job in group:
                 job.fail(reported)
             if connection is not None:
@@ -199,6 +222,7 @@ class Connection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.memo: dict[str, Any] = {}
+        self.file: FileIdentity | None = None
 
 
 def connect(path: Path) -> Connection:
@@ -217,8 +241,9 @@ def connect(path: Path) -> Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
+        connection.file = _identity(path)
     except sqlite3.Error as error:
-        raise _translated(error, path) from error
+        raise translated(error, path) from error
     return connection
 
 
@@ -239,27 +264,15 @@ def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
         time.sleep(random.uniform(0.0003, 0.0015))
 
 
-def create_schema(path: Path, script: str, then: Work[None] = lambda _: None) -> None:
-    """Makes the file where it is missing and runs `script`, and `then`, in one transaction.
-
-    The script is statements that may run again (`CREATE … IF NOT EXISTS`), each ended by a semicolon at a line's end.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect(path)
+def _identity(path: Path) -> FileIdentity | None:
     try:
-        begin_immediate(connection, BUSY_TIMEOUT_S)
-        for statement in script.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
-        then(connection)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise _translated(error, path) from error
-    finally:
-        connection.close()
+        found = os.stat(path)  # noqa: PTH116 - at every transaction, and half the cost
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def _translated(error: BaseException, path: Path) -> Exception:
+def translated(error: BaseException, path: Path) -> Exception:
     text = str(error)
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
         return error

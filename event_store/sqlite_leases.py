@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .lease import Lease
-from .sqlite_file import NOW_US, SqliteFile, create_schema
+from .sqlite_file import NOW_US, SqliteFile
+from .sqlite_schema import create_schema
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lease (

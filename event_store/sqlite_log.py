@@ -18,7 +18,8 @@ from .crash_points import NO_CRASH, CrashPoints
 from .errors import HistoryLost, LogUnavailable, RecordRefused, StorageUnavailable, TopicMismatch, UnknownTopic
 from .log import Bounds
 from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
-from .sqlite_file import SqliteFile, T, Work, create_schema
+from .sqlite_file import SqliteFile, T, Work
+from .sqlite_schema import create_schema
 
 MAX_STORED_RECORD_BYTES = 1_048_576
 """Larger values are refused. Well above what an outbox accepts, so a refusal means somebody else's row."""
@@ -149,7 +150,7 @@ class SqliteLog:
 
     async def _read(self, work: Work[T]) -> T:
         try:
-            return await self._file.read(work)
+            return await self._file.read(work, snapshot=False)  # What is appended never changes.
         except StorageUnavailable as error:
             raise LogUnavailable(str(error)) from error
 

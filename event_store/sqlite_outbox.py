@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from . import sqlite_leases
@@ -28,11 +28,12 @@ from .outbox import (
     LaneStatus,
 )
 from .record import TopicPartition
-from .sqlite_file import Connection, SqliteFile, create_schema
+from .sqlite_file import Connection, SqliteFile
 from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
     BURY,
     CLAIM,
+    COUNT_LANES,
     DELETE_CLAIMED,
     DELETE_ROW,
     DELETE_SENT,
@@ -61,6 +62,7 @@ from .sqlite_outbox_statements import (
     WAIT_NO_MORE,
     WRITE_AGAIN,
 )
+from .sqlite_schema import create_schema
 from .topics import partition_for
 
 __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
@@ -71,6 +73,12 @@ def prepare(connection: sqlite3.Connection, topics: Mapping[str, int]) -> None:
     connection.execute(INSERT_SOURCE, (f"/countinghouse/commerce/{new_event_id()}",))
     lanes = [(topic, number) for topic, partitions in topics.items() for number in range(partitions)]
     connection.executemany(INSERT_LANE, lanes)
+
+
+def _is_prepared(connection: sqlite3.Connection, topics: Mapping[str, int]) -> bool:
+    lanes = dict(connection.execute(COUNT_LANES).fetchall())
+    has_source = connection.execute(SELECT_SOURCE).fetchone() is not None
+    return has_source and all(lanes.get(topic, 0) >= partitions for topic, partitions in topics.items())
 
 
 def write(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> None:
@@ -115,7 +123,12 @@ class SqliteOutbox:
     """The outbox in the file at `path`; `topics` are its lanes to make where they are missing."""
 
     def __init__(self, path: Path, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
-        create_schema(path, SCHEMA + sqlite_leases.SCHEMA, lambda connection: prepare(connection, topics))
+        create_schema(
+            path,
+            SCHEMA + sqlite_leases.SCHEMA,
+            partial(prepare, topics=topics),
+            is_done=partial(_is_prepared, topics=topics),
+        )
         self._file = SqliteFile(
             path,
             before_commit=lambda: crash_points.passing("outbox.before_commit"),

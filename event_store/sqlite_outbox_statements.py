@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS outbox_dead (
 INSERT_SOURCE = "INSERT INTO outbox_source VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
 INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
 INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
+COUNT_LANES = "SELECT topic, count(*) FROM outbox_lane GROUP BY topic"
 SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
 SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
 SELECT_LANES = f"""

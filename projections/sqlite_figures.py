@@ -24,8 +24,8 @@ def schema(projections: Iterable[Projection]) -> str:
     return "".join(f"{statement};\n" for statement in statements)
 
 
-CHUNKS = (256, 32, 4, 1)
-"""Rows one upsert statement takes: so few sizes that SQLite keeps each of them prepared."""
+CHUNKS = tuple(1 << power for power in range(11, -1, -1))
+"""Rows one upsert statement takes: powers of two, so that few statements serve and SQLite keeps each prepared."""
 
 
 def merge_rows(

@@ -16,7 +16,8 @@ from event_store.dead_letters import DeadLetter
 from event_store.errors import GenerationChanged
 from event_store.inbox import Position
 from event_store.record import TopicPartition
-from event_store.sqlite_file import NOW_US, SqliteFile, create_schema
+from event_store.sqlite_file import NOW_US, SqliteFile
+from event_store.sqlite_schema import create_schema
 
 from .projection import Projection
 from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
