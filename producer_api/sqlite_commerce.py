@@ -17,8 +17,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from event_store import sqlite_outbox
 from event_store.codec import Codec
 from event_store.errors import EventStoreError, StorageUnusable
-from event_store.sqlite_file import SqliteFile, create_schema
+from event_store.sqlite_file import SqliteFile
 from event_store.sqlite_outbox import SqliteOutbox
+from event_store.sqlite_schema import create_schema
 
 from .commerce import (
     Answer,
