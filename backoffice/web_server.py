@@ -8,6 +8,8 @@ from collections.abc import Generator
 from typing import Any
 
 import uvicorn
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .address import listen
 
@@ -23,6 +25,37 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _CutOff:
+    """An application whose requests, cut off when the server stops, end in an answer instead of a trace-back."""
+
+    def __init__(self, app: ASGIApp, stop: asyncio.Event) -> None:
+        self._app = app
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if scope["type"] != ScopeType.HTTP or not self._stop.is_set():
+                raise
+            if not begun:
+                await _answer_stopping(send)
+
+
+async def _answer_stopping(send: Send) -> None:
+    """What a client that repeats its request needs to know: not now, and soon."""
+    headers = [(b"retry-after", b"1"), (b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 async def serve_http(
     app: Any, host: str, port: int, stop: asyncio.Event, protocol: type[asyncio.Protocol] | None = None
 ) -> None:
@@ -32,7 +65,7 @@ async def serve_http(
     """
     listening = listen(host, port)
     config = uvicorn.Config(
-        app,
+        _CutOff(app, stop),
         http=protocol or "httptools",
         ws="none",
         lifespan="on",
