@@ -28,8 +28,8 @@ from .partition import ConsumerObserver, Partition
 
 GROUP = "countinghouse.metrics"
 TURN_S = 0.0005
-"""How long a thread keeps the interpreter while others wait. One commits while another decodes, and at Python's own 5 ms
-each of the commit's statements would wait that long for its turn."""
+"""How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
+5 ms each of the commit's statements would wait that long for its turn."""
 STOP_TIMEOUT_S = 10.0
 """How long a batch in flight may take to end at shutdown; then it is left, and counted by whoever comes next."""
 

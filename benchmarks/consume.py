@@ -87,8 +87,8 @@ async def count(folder: Path, log: SqliteLog) -> tuple[float, int]:
     consumer = Consumer(log, leases, read_model, open_projector, settings, Silence())
     started_s = time.perf_counter()
     running = asyncio.create_task(consumer.run(stop))
-    while {one.tp: one.next_offset for one in await read_model.progress(1)} != ends:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110 - looking more often would cost what is measured
+    while {one.tp: one.next_offset for one in await read_model.progress(1)} != ends:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # Looking more often would cost what is measured.
     seconds = time.perf_counter() - started_s
     stop.set()
     await running

@@ -58,7 +58,7 @@ class Seen:
                 self.at_s.setdefault(product_id, now_s)
 
     async def all_of(self, product_ids: list[str]) -> None:
-        while not all(product_id in self.at_s for product_id in product_ids):
+        while not all(product_id in self.at_s for product_id in product_ids):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:

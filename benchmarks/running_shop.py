@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 
 class RunningShop:
@@ -28,7 +29,7 @@ class RunningShop:
     def pid(self) -> int:
         return self._up.pid if self._up else 0
 
-    def __enter__(self) -> RunningShop:
+    def __enter__(self) -> Self:
         self._up = subprocess.Popen(self._command("up"), env=self.environment, stdout=subprocess.DEVNULL)
         deadline_s = time.monotonic() + 30
         while not (answers(f"{self.api_url}/readyz") and answers(f"{self.dashboard_url}/readyz")):
@@ -65,7 +66,7 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)
     except OSError:
         return False
