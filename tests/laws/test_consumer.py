@@ -9,12 +9,13 @@ import pytest
 
 from backoffice.consumer import Consumer, ConsumerSettings
 from event_store.backoff import Backoff
-from event_store.errors import LogChanged, UnknownTopic
+from event_store.errors import LogChanged, StorageUnavailable, UnknownTopic
 from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
 from projections.projector import Projector
 from projections.read_model import Effect
 
+from .histories import events_of_every_kind
 from .line import TOPICS, TPS, Line, assert_figures, in_virtual_time, views
 
 
@@ -95,3 +96,31 @@ def test_a_consumer_that_has_to_wait_for_several_batches_keeps_its_leases() -> N
         await asyncio.gather(first, second)
 
     in_virtual_time(give_up_two)
+
+
+class _AwayAtFirst(MemoryReadModel):
+    refusals = 5
+
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StorageUnavailable("away")
+        await super().commit(effect, serving=serving)
+
+
+def test_a_batch_whose_storage_is_away_is_counted_when_it_is_back_and_nothing_before() -> None:
+    async def away(line: Line) -> None:
+        figures = _AwayAtFirst(line.now_us)
+        await line.append(TPS[0], [event.placed("/a", 1) for event in events_of_every_kind()[1:2]])
+        stop = asyncio.Event()
+        running = asyncio.create_task(_consumer(line, figures=figures).run(stop))
+        while figures.refusals:
+            assert (await figures.position(1, TPS[0])).next_offset == 0
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(10.0)
+        stop.set()
+        await running
+        await assert_figures(figures, line.oracle())
+        assert not await figures.dead_letters(1)
+
+    in_virtual_time(away)

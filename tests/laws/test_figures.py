@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_store.errors import ForeignIdTaken
-from event_store.events import ProductView
+from event_store.events import PaymentCompleted, ProductView
 from event_store.handled import HandledRanges
 from event_store.record import RecordBatch, TopicPartition
 from projections.catalogue import PROJECTIONS
@@ -27,7 +27,7 @@ from projections.sqlite_read_model import SqliteReadModel
 from tests.simulation.oracle import Oracle, oracle_of
 from tests.simulation.virtual_time import EPOCH_US
 
-from .histories import Event, Values, arranged, batch_of, codec, partitions, split
+from .histories import Event, Values, arranged, batch_of, codec, events_of_every_kind, partitions, split
 from .line import TPS, assert_figures
 
 Batches = Sequence[RecordBatch]
@@ -176,5 +176,19 @@ def test_what_was_handled_stays_one_range_a_lane_however_much_it_is() -> None:
             await projector.apply(batch_of(TPS[0], first, values))
         assert projector._positions[TPS[0]].handled == {"/a": HandledRanges(((1, 3000),))}
         assert not figures._cells[1].inbox.foreign_ids
+
+    asyncio.run(count())
+
+
+def test_two_batches_that_meet_in_a_product_are_both_counted_whole() -> None:
+    """One waits for the other's lock; it does not go without what is locked."""
+
+    async def count() -> None:
+        figures = MemoryReadModel(lambda: EPOCH_US)
+        projector = Projector(figures, 1, True, PROJECTIONS, codec())
+        order = next(event for event in events_of_every_kind() if isinstance(event.payload, PaymentCompleted))
+        values = {tp: order.placed(f"/{tp}", 1) for tp in TPS}
+        await asyncio.gather(*(projector.apply(batch_of(tp, 0, [value])) for tp, value in values.items()))
+        await assert_figures(figures, oracle_of(list(values.values())))
 
     asyncio.run(count())

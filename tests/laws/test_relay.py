@@ -195,3 +195,36 @@ class _Interrupted(MemoryOutbox):
         if self.away:
             raise StorageUnavailable("the connection broke")
         return await super().claim(lanes, most)
+
+
+class _Away(MemoryLog):
+    """A log that fails at first, and answers slowly then."""
+
+    refusals = 5
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise LogUnavailable("away")
+        await asyncio.sleep(5.0)
+        return await super().append(tp, records)
+
+
+def test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so() -> None:
+    async def away(line: Line) -> None:
+        line.log = _Away(line.now_us)
+        await line.prepare()
+        line.write(views(3))
+        (stop, failed) = (asyncio.Event(), 0)
+        running = asyncio.create_task(line.relay().run(stop))
+        for _ in range(60):
+            await asyncio.sleep(1.0)
+            (status,) = [one for one in await line.outbox.lanes() if one.ready + one.claimed + one.failed + one.sent]
+            assert status.sent == len(line.shown())
+            failed += status.failed == 3 and status.error == "away"
+        assert failed >= 3
+        assert (status.sent, status.failed, status.error) == (3, 0, None)
+        stop.set()
+        await running
+
+    in_virtual_time(away)

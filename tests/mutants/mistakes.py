@@ -1,0 +1,155 @@
+"""Eight mistakes of an earlier life of this house, each as replacements in the source of a copy.
+
+A replacement names its text exactly and must be found exactly once: where the source has changed, it is to be written
+anew. `selection` are quick tests of the suite that turn red, each for its own reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    name: str
+    replacements: tuple[Replacement, ...]
+    selection: tuple[str, ...]
+    """Test ids; every one of them fails."""
+    simulated: bool = True
+    """Whether the simulation runs the mistaken lines, and so has to see them, too."""
+
+
+INTERRUPTIONS = "tests/laws/test_interruptions.py::"
+FIGURES = "tests/laws/test_figures.py::"
+AWAY = "tests/laws/test_relay.py::test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so"
+
+MISTAKES = (
+    Mistake(
+        "a product's lock is busy, and its event is skipped",
+        (
+            Replacement(
+                "projections/projector.py",
+                "        increments = self.fold(new)\n",
+                '        free = ~pl.col("product_id").is_in(list(self.locks._held))\n'
+                "        increments = {name: rows.filter(free) for name, rows in self.fold(new).items()}\n",
+            ),
+        ),
+        (FIGURES + "test_two_batches_that_meet_in_a_product_are_both_counted_whole",),
+    ),
+    Mistake(
+        "an exception is caught, and the batch acknowledged all the same",
+        (
+            Replacement(
+                "backoffice/partition.py",
+                "            except TransientError as error:\n"
+                "                failures += 1\n"
+                "                await self._back_off(error, failures)\n"
+                "            except ForeignIdTaken:\n",
+                "            except TransientError:\n"
+                "                import dataclasses\n"
+                "                await self._apply(dataclasses.replace(batch, facts={}))\n"
+                "                return True\n"
+                "            except ForeignIdTaken:\n",
+            ),
+        ),
+        (
+            "tests/laws/test_consumer.py::test_a_batch_whose_storage_is_away_is_counted_when_it_is_back_and_nothing_before",
+        ),
+    ),
+    Mistake(
+        "what was handled is written after the figures, in a transaction of its own",
+        (
+            Replacement(
+                "projections/sqlite_read_model.py",
+                "            sqlite_inbox.apply(connection, effect.entry)\n"
+                "            for name, values in rows.items():\n"
+                "                merge_rows(connection, self._upserts[name], generation, values)\n"
+                "\n"
+                "        await self._file.write(apply)\n",
+                "            for name, values in rows.items():\n"
+                "                merge_rows(connection, self._upserts[name], generation, values)\n"
+                "\n"
+                "        await self._file.write(apply)\n"
+                "        await self._file.write(lambda connection: sqlite_inbox.apply(connection, effect.entry))\n",
+            ),
+        ),
+        (INTERRUPTIONS + "test_a_batch_broken_off_while_a_file_is_written_is_counted_once",),
+        simulated=False,
+    ),
+    Mistake(
+        "every handled event is remembered for itself, without bound",
+        (
+            Replacement(
+                "event_store/handled.py",
+                "        return (*ranges[:-1], (ranges[-1][0], last))\n    return (*ranges, (first, last))\n",
+                "        pass\n    return (*ranges, *((one, one) for one in range(first, last + 1)))\n",
+            ),
+        ),
+        (FIGURES + "test_what_was_handled_stays_one_range_a_lane_however_much_it_is",),
+    ),
+    Mistake(
+        "the outbox row is written after the commit of the state it speaks of",
+        (
+            Replacement(
+                "producer_api/sqlite_commerce.py",
+                "            sqlite_outbox.write(connection, recording.drafts)\n",
+                "            self._topics = {**self._topics, 'drafts': recording.drafts}\n",
+            ),
+            Replacement(
+                "producer_api/sqlite_commerce.py",
+                "        self._committed(len(calls), time.perf_counter() - begun_s)\n",
+                "        drafts = self._topics.pop('drafts', [])\n"
+                "        await self._file.write(lambda connection: sqlite_outbox.write(connection, drafts))\n"
+                "        self._committed(len(calls), time.perf_counter() - begun_s)\n",
+            ),
+        ),
+        ("tests/laws/test_commerce.py::test_state_and_event_are_recorded_together_or_not_at_all[after-1]",),
+        simulated=False,
+    ),
+    Mistake(
+        "records are sent without awaiting the log's acknowledgement",
+        (
+            Replacement(
+                "event_store/relay.py",
+                "            offset = await self.log.append(lane.tp, records)\n",
+                "            sending = asyncio.ensure_future(self.log.append(lane.tp, records))\n"
+                "            sending.add_done_callback(lambda done: done.cancelled() or done.exception())\n"
+                "            offset = lane.acknowledged_offset + 1\n",
+            ),
+        ),
+        (AWAY,),
+    ),
+    Mistake(
+        "a lane that failed is never tried again",
+        (
+            Replacement(
+                "event_store/relay.py",
+                "        self._retry_at[lane.tp] = self.clock() + wait_s\n",
+                '        self._retry_at[lane.tp] = float("inf")\n',
+            ),
+        ),
+        (AWAY,),
+    ),
+    Mistake(
+        "memory is changed before the commit",
+        (
+            Replacement(
+                "projections/projector.py",
+                "        async with self.locks.hold(_products(increments)):\n"
+                "            await self._commit(Effect(entry, increments))\n"
+                "        self._positions[batch.tp] = after\n",
+                "        self._positions[batch.tp] = after\n"
+                "        async with self.locks.hold(_products(increments)):\n"
+                "            await self.read_model.commit(Effect(entry, increments), serving=self.serving)\n",
+            ),
+        ),
+        (INTERRUPTIONS + "test_a_batch_broken_off_at_every_await_is_counted_once",),
+    ),
+)
