@@ -78,6 +78,8 @@ def _consumer(status: PipelineStatus) -> Iterator[Metric]:
     )
     yield _counter("consumer_duplicates", "Records dropped as repeats.", PLACE, repeats)
     yield _gauge("consumer_dead_letters", "Dead letters.", PLACE, [(at, one.dead) for at, one in parts])
+    stopped = [(at, int(one.stopped is not None)) for at, one in parts]
+    yield _gauge("consumer_stopped", "1 where counting stopped until somebody has looked.", PLACE, stopped)
     yield _gauge("consumer_holes", "Ranges the log has not shown.", PLACE, [(at, len(one.holes)) for at, one in parts])
     if committed:
         yield _gauge(

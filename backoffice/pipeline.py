@@ -74,6 +74,7 @@ class PartitionStatus(Struct, frozen=True):
     dead: Annotated[int, Meta(description="dead letters")]
     holes: list[HandledHole]
     log_changed: Annotated[bool, Meta(description="the log no longer has, or never had, the position")]
+    stopped: Annotated[str | None, Meta(description="why the consumer does not go on here, and what to do")]
 
 
 class GenerationStatus(Struct, frozen=True):
@@ -155,10 +156,11 @@ class _Stages:
             parked=sum(one.dead for one in self.partitions) + sum(lane.dead for lane in self.lanes),
             missing=sum(hole.last_sequence - hole.first_sequence + 1 for hole in holes),
             log_changed=any(one.log_changed for one in self.partitions),
+            stopped=any(one.stopped is not None for one in self.partitions),
         )
 
     def _waiting(self) -> list[Waiting]:
-        in_lanes = [Waiting(one.waiting, one.oldest_waiting_at, one.failed > 0) for one in self.lanes]
+        in_lanes = [Waiting(one.waiting, one.oldest_waiting_at, one.failures > 0) for one in self.lanes]
         return in_lanes + [Waiting(one.lag_events, one.oldest_uncounted_at) for one in self.partitions]
 
 
@@ -226,6 +228,7 @@ class Pipeline:
             dead=progress.dead if progress else 0,
             holes=_holes(progress.holes if progress else {}),
             log_changed=changed,
+            stopped=progress.stopped if progress else None,
         )
 
     async def _oldest_uncounted(

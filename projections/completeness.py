@@ -20,7 +20,7 @@ class Level(StrEnum):
     LATE = "late"
     """Events wait longer than `LATE_AFTER_S`, or a lane fails to send. Nothing is lost."""
     BROKEN = "broken"
-    """Events are missing from the log, or the log is not the one that was counted."""
+    """Events are missing from the log, or it is not the one that was counted, or counting stopped at something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Counted:
     missing: int
     log_changed: bool
     """A position lies outside of what the log holds."""
+    stopped: bool = False
+    """A partition is not counted on until somebody has looked."""
 
 
 def completeness(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting]) -> Completeness:
@@ -77,7 +79,7 @@ def completeness(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting
 
 
 def _level(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting]) -> Level:
-    if counted.missing or counted.log_changed:
+    if counted.missing or counted.log_changed or counted.stopped:
         return Level.BROKEN
     for one in waiting:
         if one.failing or (one.since is not None and (asked_at - one.since).total_seconds() > LATE_AFTER_S):

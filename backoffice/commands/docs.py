@@ -101,6 +101,6 @@ def metrics_page(api_collector: Collector) -> str:
 def _register_pipeline(registry: CollectorRegistry) -> None:
     """A pipeline that has counted something shows every metric there is."""
     lane = LaneStatus("orders", 0, "shop", 0, 0, 0, 0, 0, None, 0.0, 0, None, None)
-    partition = PartitionStatus("orders", 0, 0, 0, 0, 0, 0.0, None, EPOCH, 0, 0, [], log_changed=False)
+    partition = PartitionStatus("orders", 0, 0, 0, 0, 0, 0.0, None, EPOCH, 0, 0, [], log_changed=False, stopped=None)
     stamp = CompletenessStamp("ok", EPOCH, 0, 0, 0, 0, 1)
     registry.register(PipelineCollector(PipelineStatus(EPOCH, stamp, [lane], [partition], [], [])))

@@ -72,13 +72,14 @@ def remarks(drained: Drained) -> list[str]:
 def _left(status: PipelineStatus) -> list[str]:
     lanes = [
         f"  lane {one.topic}/{one.partition}: {one.ready} ready, {one.claimed} claimed, {one.failed} failed"
-        + (f" ({one.error})" if one.failed and one.error else "")
+        + (f" ({one.error})" if one.failures and one.error else "")
         + ("" if one.owner else "; no relay holds it")
         for one in status.lanes
         if one.waiting
     ]
     partitions = [
         f"  partition {one.topic}/{one.partition}: position {one.position} of {one.log_end}, {one.lag_events} to count"
+        + (f"; stopped: {one.stopped}" if one.stopped else "")
         for one in status.partitions
         if one.lag_events
     ]

@@ -83,12 +83,14 @@ def _remarks(status: PipelineStatus) -> list[str]:
     remarks = [
         f"lane {one.topic}/{one.partition} failed {one.failures} times: {one.error}"
         for one in status.lanes
-        if one.failed and one.error
+        if one.failures and one.error
     ]
     for one in status.partitions:
         place = f"{one.topic}/{one.partition}"
         if one.log_changed:
             remarks.append(f"{place}: the log has {one.log_begin} to {one.log_end}, the position is {one.position}")
+        if one.stopped is not None:
+            remarks.append(f"{place} is stopped: {one.stopped}")
         remarks += [
             f"{place}: the log has not shown {hole.first_sequence} to {hole.last_sequence} of {hole.source}"
             for hole in one.holes

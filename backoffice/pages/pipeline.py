@@ -22,6 +22,7 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
     return {
         "sent": sum(lane.sent for lane in status.lanes),
         "failed": sum(lane.failed for lane in status.lanes),
+        "failing": any(lane.failures for lane in status.lanes),
         "oldest_waiting_s": max((lane.oldest_waiting_s for lane in status.lanes), default=0.0),
         "records": sum(one.log_end - one.log_begin for one in status.partitions),
         "lag_s": max(lags, default=0.0),

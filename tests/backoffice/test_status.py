@@ -118,6 +118,29 @@ async def test_a_log_that_is_not_the_one_that_was_counted_is_named(shop: Shop) -
     assert "the log has 0 to 0, the position is 2" in printed(status)
 
 
+async def test_a_lane_that_refuses_to_send_says_why_before_anything_is_claimed(shop: Shop) -> None:
+    shop.accepts(*viewed(AUTUMN, "A"))
+    lanes = await shop.outbox.hold_lanes("relay-1", 60)
+    for lane in lanes:
+        await shop.outbox.note_failure(lane, "an older copy of itself", 5)
+    status = await shop.pipeline.status()
+    (waiting,) = [one for one in status.lanes if one.waiting]
+    assert (waiting.ready, waiting.failed) == (1, 0)
+    assert status.completeness.level == "late"
+    assert printed(status).replace("\n", "").count("failed 1 times: an older copy of itself") == len(lanes)
+
+
+async def test_a_partition_where_counting_stopped_says_why(shop: Shop) -> None:
+    await shop.happened(viewed(AUTUMN, "A"))
+    place = partition_with_records(await shop.pipeline.status())
+    tp = TopicPartition(place.topic, place.partition)
+    await shop.read_model.note_stop(1, tp, "too many records [of it] can't be counted")
+    status = await shop.pipeline.status()
+    assert [one.stopped for one in status.partitions if one.stopped] == ["too many records [of it] can't be counted"]
+    assert status.completeness.level == "broken"
+    assert f"{tp} is stopped: too many records [of it] can't be counted" in printed(status)
+
+
 class CountedMeanwhile(MemoryLog):
     """After its bounds were read, another record comes and is counted, before anybody reads the positions."""
 

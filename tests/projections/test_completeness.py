@@ -44,8 +44,11 @@ def test_figures_are_late_as_soon_as_a_lane_fails() -> None:
     assert completeness(NOW, ALL_COUNTED, [Waiting(1, ago(0), failing=True)]).level is Level.LATE
 
 
-@pytest.mark.parametrize("counted", [replace(ALL_COUNTED, missing=1), replace(ALL_COUNTED, log_changed=True)])
-def test_figures_are_broken_when_the_log_lacks_events(counted: Counted) -> None:
+@pytest.mark.parametrize(
+    "counted",
+    [replace(ALL_COUNTED, missing=1), replace(ALL_COUNTED, log_changed=True), replace(ALL_COUNTED, stopped=True)],
+)
+def test_figures_are_broken_when_the_log_lacks_events_or_counting_has_stopped(counted: Counted) -> None:
     assert completeness(NOW, counted, []).level is Level.BROKEN
 
 
