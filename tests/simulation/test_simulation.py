@@ -21,7 +21,7 @@ from .world import SHOPS, World, simulate
 BLOCKS = 6
 RUNS_OF_A_BLOCK = 50
 
-FAULTS = {"lost": 20, "acknowledgement lost": 10, "slow": 3, "away": 3}
+FAULTS = {"lost": 20, "acknowledgement lost": 10, "slow": 2, "away": 3}
 PLACES = ("log", "read model", "leases", *SHOPS, *(f"database of {shop}" for shop in SHOPS))
 AT_LEAST = {
     **{f"{place} {fault}": number for place in PLACES for fault, number in FAULTS.items()},
@@ -37,13 +37,13 @@ AT_LEAST = {
     "lane changed hands": 100,
     "duplicate in the log": 25,
     "duplicate dropped": 40,
-    "foreign duplicate": 20,
+    "foreign duplicate": 15,
     "dead letter": 25,
     "row buried": 10,
     "row driven again": 10,
     "sent row cleaned up": 500,
     "batch refused, position read again": 20,
-    "GenerationChanged": 10,
+    "GenerationChanged": 3,
     "rebuilt": 10,
     "rebuild given up": 15,
     "switched to a new generation": 10,
