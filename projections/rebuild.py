@@ -118,7 +118,8 @@ class Rebuild:
                 with suppress(EventStoreError):  # Where this fails too, the next rebuild empties what is left.
                     await self.read_model.abandon(generation, str(error).splitlines()[0])
                 raise
-            await self._forget_old()
+            with suppress(EventStoreError):  # It has switched; what is too old is forgotten after the next one then.
+                await self._forget_old()
             return Rebuilt(generation, serving, self._counted, comparison)
 
     async def roll_back(self, note: str) -> Rebuilt:

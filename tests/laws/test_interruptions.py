@@ -25,7 +25,7 @@ MOST = 200
 """No pass and no batch has more points than this at which it can be broken off."""
 
 
-async def _broken_off(work: Coroutine[Any, Any, Any], after: int) -> bool:
+async def broken_off(work: Coroutine[Any, Any, Any], after: int) -> bool:
     """Cancels `work` after it gave way `after` times; whether it was still running."""
     task = asyncio.create_task(work)
     for _ in range(after):
@@ -60,7 +60,7 @@ def test_a_relay_broken_off_at_every_await_goes_on_exactly(*, restarted: bool) -
         _every(line)
         relay = line.relay()
         for after in range(MOST):
-            running = await _broken_off(relay.pass_once(), after)
+            running = await broken_off(relay.pass_once(), after)
             await line.relay_all(line.relay() if restarted else relay)
             await _nothing_is_lost_or_out_of_order(line)
             if not running:
@@ -84,7 +84,7 @@ async def _break_off_batches(figures: ReadModel, pause: Callable[[], Coroutine[A
     for after in range(MOST):
         values = [event.placed("/a", len(shown) + number) for number, event in enumerate(kinds, start=1)]
         batch = batch_of(CATALOG, len(shown), values)
-        running = await _broken_off(projector.apply(batch), after)
+        running = await broken_off(projector.apply(batch), after)
         await pause()
         await _applied_all_the_same(projector, batch)
         shown += values
