@@ -1,6 +1,6 @@
 """Accept: durable `POST …/views` over 64 connections against one API process, beside a bare handler of the same server.
 
-    python -m benchmarks.accept [--seconds 4] [--rounds 3]
+    python -m benchmarks.accept [--seconds 2] [--rounds 7]
 
 Both are served by uvicorn (httptools, uvloop) and loaded in turn by a raw socket client in a process of its own. The
 bare handler is a Litestar handler that reads nothing and writes nothing. Every view counted here was answered after
@@ -174,8 +174,8 @@ def started(target: Callable[..., None], *args: object) -> tuple[BaseProcess, in
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    arguments.add_argument("--rounds", type=int, default=7)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         servers = [started(serve_bare), started(serve_api, folder)]
@@ -206,9 +206,9 @@ def report(rounds: list[tuple[float, float]], database: Path, seconds: float) ->
         print(f"bare {bare_rate:8.0f}/s   durable views {views_rate:8.0f}/s   ratio {views_rate / bare_rate:.2f}")
     bare_median = statistics.median(rate for rate, _ in rounds)
     views_median = statistics.median(rate for _, rate in rounds)
-    print(
-        f"median: bare {bare_median:.0f}/s, durable views {views_median:.0f}/s, ratio {views_median / bare_median:.2f}"
-    )
+    # Of neighbours in time, so that a machine with other work to do slows both.
+    ratio = statistics.median(views_rate / bare_rate for bare_rate, views_rate in rounds)
+    print(f"median: bare {bare_median:.0f}/s, durable views {views_median:.0f}/s, ratio {ratio:.2f} (at least 0.5)")
 
 
 if __name__ == "__main__":

@@ -75,12 +75,16 @@ def create_app(commerce: Commerce, *, limits: ApiLimits | None = None, meter: Ap
 
 
 async def _every(pause_s: float, chore: Callable[[], Awaitable[None]]) -> None:
-    """Does the chore again and again; a database that is away is met again the next time."""
+    """Does the chore again and again; a database that is away is told once, and met again the next time."""
+    failing = False
     while True:
         try:
             await chore()
+            failing = False
         except EventStoreError as error:
-            log.warning(f"A chore of the API failed and is tried again: {error}", action="chore_failed")
+            if not failing:
+                log.warning(f"A chore of the API failed and is tried again: {error}", action="chore_failed")
+            failing = True
         await asyncio.sleep(pause_s)
 
 

@@ -157,12 +157,14 @@ async def test_what_the_description_allows_is_taken_and_what_it_does_not_is_refu
 async def test_a_fault_of_ours_is_a_problem_without_its_inside(counter: Counterside) -> None:
     connection = sqlite3.connect(counter.database, isolation_level=None)
     with contextlib.closing(connection):
-        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON orders BEGIN SELECT RAISE(ABORT, 'secret'); END")
-        responses = await asyncio.gather(counter.place_order("1"), counter.view(), counter.place_order("2"))
+        await counter.place_order("1")
+        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON payments BEGIN SELECT RAISE(ABORT, 'secret'); END")
+        responses = await asyncio.gather(counter.pay("1"), counter.view(), counter.pay("1", "failed"))
         assert [response.status_code for response in responses] == [500, 202, 500]
         assert "secret" not in problem(responses[0], 500, "internal")["detail"]
+        counter.check_books()
         connection.execute("DROP TRIGGER broken")
-    assert (await counter.place_order("1")).status_code == 201
+    assert (await counter.pay("1")).status_code == 201
 
 
 def test_every_kind_of_refusal_is_an_error_with_a_stable_name() -> None:
