@@ -67,14 +67,15 @@ class ConsumerReport:
             )
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
-        self.troubles.note(str(tp), str(error), retry_in_s)
+        """Said once for as long as it is the same."""
         self._failures.labels(tp.topic).inc()
-        log.warning(
-            f"Counting failed and is tried again in {retry_in_s:.1f} s; nothing was lost.",
-            action="consumer.failed",
-            partition=str(tp),
-            error=f"{type(error).__name__}: {error}",
-        )
+        if self.troubles.note(str(tp), str(error), retry_in_s):
+            log.warning(
+                "Counting failed and is tried again until it works; nothing was lost.",
+                action="consumer.failed",
+                partition=str(tp),
+                error=f"{type(error).__name__}: {error}",
+            )
 
     def stopped(self, tp: TopicPartition, stop: Stop) -> None:
         self.troubles.note(str(tp), str(stop))

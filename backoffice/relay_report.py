@@ -54,15 +54,16 @@ class RelayReport:
         log.debug("A lane was sent.", action="relay.published", lane=str(tp), records=records, seconds=seconds)
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
-        self.troubles.note(str(tp), str(error), retry_in_s)
+        """Said once for as long as it is the same."""
         reason = "refused" if isinstance(error, RecordRefused | UnknownTopic) else "unavailable"
         self._failures.labels(tp.topic, reason).inc()
-        log.warning(
-            f"Sending failed and is tried again in {retry_in_s:.1f} s.",
-            action="relay.failed",
-            lane=str(tp),
-            error=str(error),
-        )
+        if self.troubles.note(str(tp), str(error), retry_in_s):
+            log.warning(
+                "Sending failed and is tried again until it works; nothing was lost.",
+                action="relay.failed",
+                lane=str(tp),
+                error=str(error),
+            )
 
     def buried(self, tp: TopicPartition, row: ClaimedRow, reason: str) -> None:
         self._buried.labels(tp.topic).inc()

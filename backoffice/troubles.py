@@ -18,10 +18,11 @@ class Troubles:
         self._noted: dict[str, tuple[str, float]] = {}
 
     def note(self, where: str, why: str, retry_in_s: float = math.inf) -> bool:
-        """Returns whether this is news: another reason than was noted last."""
-        (known, _) = self._noted.get(where, ("", 0.0))
-        self._noted[where] = (why, self._clock() + retry_in_s + REPEAT_S)
-        return known != why
+        """Returns whether this is news: another reason than is still standing there."""
+        (known, until) = self._noted.get(where, ("", 0.0))
+        at = self._clock()
+        self._noted[where] = (why, at + retry_in_s + REPEAT_S)
+        return known != why or until < at
 
     def over(self, where: str) -> None:
         self._noted.pop(where, None)

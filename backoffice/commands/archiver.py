@@ -21,12 +21,12 @@ async def run_archiver(settings: Settings, stop: asyncio.Event) -> None:
     troubles = Troubles()
 
     def failed(error: Exception, retry_in_s: float) -> None:
-        troubles.note("archive", str(error), retry_in_s)
-        log.warning(
-            f"Archiving failed and is tried again in {retry_in_s:.1f} s; the log has everything.",
-            action="archiver.failed",
-            error=str(error),
-        )
+        if troubles.note("archive", str(error), retry_in_s):
+            log.warning(
+                "Archiving failed and is tried again until it works; the log has everything.",
+                action="archiver.failed",
+                error=str(error),
+            )
 
     async with (
         Stores(settings, CrashPoints.from_environment()) as stores,

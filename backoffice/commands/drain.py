@@ -63,6 +63,9 @@ def remarks(drained: Drained) -> list[str]:
         for lane in status.lanes
         if lane.dead
     ]
+    lines += [
+        f"  partition {one.topic}/{one.partition} is stopped: {one.stopped}" for one in status.partitions if one.stopped
+    ]
     dead_letters = sum(one.dead for one in status.partitions)
     if dead_letters:
         lines.append(f"  {dead_letters} dead letters are kept and not counted; see `countinghouse status`")
@@ -79,7 +82,6 @@ def _left(status: PipelineStatus) -> list[str]:
     ]
     partitions = [
         f"  partition {one.topic}/{one.partition}: position {one.position} of {one.log_end}, {one.lag_events} to count"
-        + (f"; stopped: {one.stopped}" if one.stopped else "")
         for one in status.partitions
         if one.lag_events
     ]
