@@ -1,0 +1,95 @@
+"""Consumers that sleep, are stopped in the middle of a batch, or stopped twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from .shop import Shop, excerpt_oracle, until
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+GRACE_S = 25.0
+
+
+async def _everything_is_in_the_log(shop: Shop) -> None:
+    """The excerpt is sent and relayed, and nobody has counted any of it."""
+    (api, relay) = (shop.start("api"), shop.start("relay"))
+    assert (await shop.send()).delivery.failed == 0
+
+    async def relayed() -> bool:
+        lanes = (await shop.status()).lanes
+        return not any(lane.waiting for lane in lanes)
+
+    await until(relayed, api, relay)
+
+
+async def test_a_consumer_that_slept_past_its_lease_counts_nothing_that_the_heir_has_counted(shop: Shop) -> None:
+    await _everything_is_in_the_log(shop)
+    asleep = shop.start(
+        "consumer", COUNTINGHOUSE_CONSUMER_NAME="asleep", COUNTINGHOUSE_CRASH_AT="consumer.after_read:3:pause"
+    )
+    await until(lambda: asleep.is_paused, asleep)
+    shop.start("consumer", COUNTINGHOUSE_CONSUMER_NAME="heir")
+    await shop.counted_exactly()
+    asleep.wake()
+    await until(lambda: "Another consumer had counted this already" in asleep.said, asleep)
+    status = await shop.counted_exactly()
+    assert sum(one.duplicates for one in status.partitions) == 0
+    assert asleep.stop() == 0
+
+
+async def test_a_consumer_stopped_in_the_middle_ends_its_batch_and_another_goes_on(shop: Shop) -> None:
+    await _everything_is_in_the_log(shop)
+    small = {"COUNTINGHOUSE_BATCH_RECORDS": "5"}
+    consumer = shop.start("consumer", **small)
+    await until(lambda: _counted(shop) > 50, consumer)
+    assert consumer.stop() == 0
+    counted = _counted(shop)
+    assert 50 < counted < _records(shop)
+    shop.start("consumer")
+    await shop.counted_exactly(excerpt_oracle())
+
+
+@pytest.mark.parametrize("role", ["api", "relay", "consumer"])
+async def test_sigterm_while_a_database_is_busy_ends_cleanly_in_its_time_and_a_second_one_at_once(
+    shop: Shop, role: str
+) -> None:
+    """Twice: once patiently, once with a second signal. What was in flight is neither lost nor counted twice."""
+    file = {"api": shop.commerce_db, "relay": shop.log_db, "consumer": shop.backoffice_db}[role]
+    line = dict(zip(("api", "relay", "consumer"), shop.start_line(), strict=True))
+    for one in line.values():
+        await one.is_up()
+    sending = None
+    for twice in (True, False):
+        with shop.locked(file):
+            sending = sending or asyncio.create_task(shop.send())
+            await asyncio.sleep(1.5)  # long enough for a batch to be on its way into the file
+            line[role].process.terminate()
+            begun_s = time.monotonic()
+            if twice:
+                await asyncio.sleep(1)
+                assert line[role].is_alive
+                line[role].process.terminate()
+            await until(lambda: not line[role].is_alive, line[role])
+            took_s = time.monotonic() - begun_s
+        if twice:
+            assert (line[role].process.returncode, took_s < 6) == (128 + signal.SIGTERM, True), took_s
+        else:
+            assert (line[role].process.returncode, took_s < GRACE_S) == (0, True), took_s
+        line[role] = shop.start(role)
+        await line[role].is_up()
+    assert sending is not None
+    assert (await sending).delivery.failed == 0
+    await shop.counted_exactly()
+
+
+def _counted(shop: Shop) -> int:
+    return int(shop.sql(shop.backoffice_db, "SELECT coalesce(sum(next_offset), 0) FROM inbox_position")[0][0])
+
+
+def _records(shop: Shop) -> int:
+    return int(shop.sql(shop.log_db, "SELECT sum(end_offset) FROM log_partition")[0][0])
