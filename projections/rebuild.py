@@ -94,6 +94,8 @@ class Rebuild:
     at_a_time: int = 2
     """Partitions read and folded at a time."""
     backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=5.0))
+    lease_ttl_s: float = LEASE_TTL_S
+    """How long a rebuild that died holds up the next one."""
     _counted: int = field(default=0)
     _buried: int = field(default=0)
 
@@ -102,7 +104,7 @@ class Rebuild:
 
         Raises RebuildRefused, RebuildRunning, HistoryLost, LogChanged, or the TransientError that did not pass.
         """
-        async with _Lease(self.leases, self.owner):
+        async with _Lease(self.leases, self.owner, self.lease_ttl_s):
             serving = await self.read_model.serving()
             for tp in await self._partitions():
                 await self.history.check(tp)
@@ -124,7 +126,7 @@ class Rebuild:
 
     async def roll_back(self, note: str) -> Rebuilt:
         """Brings the generation that served last up to date and lets it serve again."""
-        async with _Lease(self.leases, self.owner):
+        async with _Lease(self.leases, self.owner, self.lease_ttl_s):
             serving = await self.read_model.serving()
             earlier = _served_before(await self.read_model.generations())
             if not earlier:
@@ -252,16 +254,17 @@ def _served_before(generations: Sequence[Generation]) -> list[Generation]:
 class _Lease:
     """Holds the rebuild's lease while the block runs."""
 
-    def __init__(self, leases: Leases, owner: str) -> None:
+    def __init__(self, leases: Leases, owner: str, ttl_s: float) -> None:
         self._leases = leases
         self._owner = owner
+        self._ttl_s = ttl_s
         self._renewing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
-        if not await self._leases.take([LEASE], self._owner, LEASE_TTL_S):
+        if not await self._leases.take([LEASE], self._owner, self._ttl_s):
             holder = ", ".join(sorted(await self._leases.owners(LEASE)))
             raise RebuildRunning(
-                f"a rebuild or rollback is running ({holder}); wait for its end, or {LEASE_TTL_S:.0f} s"
+                f"a rebuild or rollback is running ({holder}); wait for its end, or {self._ttl_s:.0f} s"
             )
         self._renewing = asyncio.create_task(self._renew())
 
@@ -274,6 +277,6 @@ class _Lease:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_TTL_S / 3)
+            await asyncio.sleep(self._ttl_s / 3)
             with suppress(EventStoreError):
-                await self._leases.take([LEASE], self._owner, LEASE_TTL_S)
+                await self._leases.take([LEASE], self._owner, self._ttl_s)

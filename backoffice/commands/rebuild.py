@@ -43,6 +43,7 @@ def _job(stores: Stores, settings: Settings, observer: RebuildObserver) -> Rebui
         owner=process_name("rebuild"),
         keep_retired=settings.generations_kept,
         crash_points=stores.crash_points,
+        lease_ttl_s=settings.lease_ttl_s,
     )
 
 
@@ -80,7 +81,8 @@ class ShownProgress:
 
     def end(self) -> None:
         """Leaves the terminal as it was."""
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
     def _left_s(self, counted: int, total: int) -> float:
         return (self._clock() - self._started_s) / max(1, counted) * (total - counted)
