@@ -76,7 +76,9 @@ class SqliteFile:
             self._writer.start()
         job = _Job(work, grouped)
         self._jobs.put(job)
-        return await asyncio.shield(asyncio.wrap_future(job.done))
+        answer = asyncio.wrap_future(job.done)
+        answer.add_done_callback(_seen)
+        return await asyncio.shield(answer)
 
     async def read(self, work: Work[T], *, snapshot: bool = True) -> T:
         """Runs `work` on a reading connection; its statements see one moment unless it can do without `snapshot`."""
@@ -177,6 +179,12 @@ class SqliteFile:
         for job in group:
             job.answer()
         return connection
+
+
+def _seen(answer: asyncio.Future[Any]) -> None:
+    """A caller that was cancelled leaves the answer unread, which would be reported as a fault of ours."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sqlite3
 from pathlib import Path
 
@@ -77,6 +79,25 @@ async def test_a_file_that_was_replaced_while_in_use_is_named_once_and_then_open
     await file.close()
     left = sqlite3.connect(path)
     assert _count(left) == (39 if act == "write" else 0)
+
+
+async def test_callers_that_are_cancelled_before_their_call_fails_leave_no_complaint_behind(tmp_path: Path) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    path = tmp_path / "facts.db"
+    create_schema(path, SCRIPT)
+    file = SqliteFile(path)
+
+    def fail(_: sqlite3.Connection) -> None:
+        raise LookupError
+
+    for _ in range(50):
+        callers = [asyncio.create_task(file.write(fail)) for _ in range(4)]
+        callers[0].add_done_callback(lambda _, callers=callers: [one.cancel() for one in callers])
+        await asyncio.gather(*callers, return_exceptions=True)
+    gc.collect()
+    assert complaints == []
+    await file.close()
 
 
 async def test_a_file_that_was_taken_away_is_not_made_anew_by_whoever_used_it(tmp_path: Path) -> None:
