@@ -30,6 +30,13 @@ async def reincarnate(
     outbox: Outbox, log: Log, codec: Codec, owner: str, *, lease_ttl_s: float = 60.0
 ) -> Reincarnation:
     """Begins the new incarnation. Takes every lane's lease meanwhile; raises LeaseLost where a relay still runs."""
+    try:
+        return await _begin(outbox, log, codec, owner, lease_ttl_s)
+    finally:
+        await outbox.release(owner)
+
+
+async def _begin(outbox: Outbox, log: Log, codec: Codec, owner: str, lease_ttl_s: float) -> Reincarnation:
     lanes = await outbox.hold_lanes(owner, lease_ttl_s)
     every = await outbox.lanes()
     if len(lanes) < len(every):
@@ -45,7 +52,6 @@ async def reincarnate(
     if _epochs(await outbox.hold_lanes(owner, lease_ttl_s)) != _epochs(lanes):
         raise LeaseLost("a relay took lanes while the log was read; stop it, then again. Nothing was changed.")
     source = await outbox.reincarnate(sorted(found))
-    await outbox.release(owner)
     return Reincarnation(source, len(found), len(unsent) - len(found))
 
 

@@ -51,7 +51,8 @@ async def redrive(settings: Settings, ids: Sequence[int]) -> int:
 async def begin_incarnation(settings: Settings) -> Reincarnation:
     """After the commerce database was put back from an older copy. The relay must be stopped."""
     async with Stores(settings, CrashPoints.from_environment()) as stores:
-        return await reincarnate(stores.outbox(), stores.log(), stores.codec, process_name("reincarnation"))
+        owner = process_name("reincarnation")
+        return await reincarnate(stores.outbox(), stores.log(), stores.codec, owner, lease_ttl_s=settings.lease_ttl_s)
 
 
 def _time(us: int | None) -> str:
