@@ -33,7 +33,8 @@ HEADER = "product_id,day,currency,orders,units_sold,gross_minor,refunds,units_re
 def whole_file() -> Path | None:
     """The half year, where this machine has it."""
     beside = REPOSITORY.parent / "shared" / "data" / "online-retail-2010-12--2011-06.csv.xz"
-    file = Path(os.environ.get("COUNTINGHOUSE_RETAIL_FILE", beside))
+    named = os.environ.get("COUNTINGHOUSE_RETAIL_FILE") or os.environ.get("RETAIL_FILE")
+    file = Path(named or beside)
     return file if file.exists() else None
 
 

@@ -82,17 +82,16 @@ class Running:
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
+    async def answers(self) -> bool:
+        """Whether it does its work and hears signals."""
+        try:
+            async with httpx.AsyncClient(timeout=5) as client:
+                return (await client.get(f"http://127.0.0.1:{self.port}/livez")).is_success
+        except httpx.HTTPError:
+            return False
+
     async def is_up(self) -> None:
-        """Returns when it does its work and hears signals."""
-
-        async def answers() -> bool:
-            try:
-                async with httpx.AsyncClient(timeout=5) as client:
-                    return (await client.get(f"http://127.0.0.1:{self.port}/livez")).is_success
-            except httpx.HTTPError:
-                return False
-
-        await until(answers, self)
+        await until(self.answers, self)
 
     async def died_at_its_crash_point(self) -> None:
         await until(lambda: not self.is_alive, self)
@@ -147,8 +146,16 @@ class Shop:
             **more,
         }
 
-    def start(self, *command: str, before: Callable[[], None] | None = None, **environment: str) -> Running:
+    def start(self, *command: str, **environment: str) -> Running:
+        return self._start(command, environment)
+
+    def start_after(self, before: Callable[[], None], *command: str) -> Running:
         """`before` runs in the new process ahead of the program."""
+        return self._start(command, {}, before)
+
+    def _start(
+        self, command: Sequence[str], environment: dict[str, str], before: Callable[[], None] | None = None
+    ) -> Running:
         ports = {"api": self.api_port, "dashboard": self.dashboard_port}
         port = ports.get(command[0]) or free_port()
         if command[0] in ("relay", "consumer", "archiver"):

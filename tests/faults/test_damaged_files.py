@@ -51,7 +51,7 @@ async def test_a_process_refuses_a_file_that_it_may_not_write_to(shop: Shop) -> 
     for role, name in FILES.items():
         file = shop.data / name
         file.chmod(0o444)
-        await _refuses(shop.start(role, before=_without_privilege), f"{file}: this user may not write to it.")
+        await _refuses(shop.start_after(_without_privilege, role), f"{file}: this user may not write to it.")
         file.chmod(0o644)
     shop.start_line()
     await shop.counted_exactly(parts(shop.folder, 2)[0].expected)

@@ -1,0 +1,195 @@
+"""A shop's half year, imported into real processes that are killed all the while."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+
+from tests import retail_oracle
+from tests.faults.shop import LINE, Running, Shop, until
+from tests.retail_oracle import LONDON, Figures, Judged
+
+SEED = 20110327
+KILLS = {"api": 14, "relay": 16, "consumer": 16}
+COPIES = 100
+"""How often the excerpt stands for the half year where the half year isn't there."""
+
+WORK_DONE = {
+    "api": ("commerce.db", "SELECT coalesce(max(id), 0) FROM outbox"),
+    "relay": ("commerce.db", "SELECT coalesce(sum(acknowledged), 0) FROM outbox_lane"),
+    "consumer": ("backoffice.db", "SELECT coalesce(sum(next_offset), 0) FROM inbox_position"),
+}
+"""A number that grows with every bit of work a process has finished for good."""
+
+
+@dataclass
+class Kill:
+    role: str
+    pid: int
+    done: int
+    """How much work the process had finished in its short life."""
+    events: int
+    """How many events the import had brought so far."""
+
+
+@dataclass
+class HalfYear:
+    shop: Shop
+    file: Path
+    judged: Judged
+    kills: list[Kill] = field(default_factory=list)
+
+    @property
+    def events(self) -> int:
+        """What the import will have brought: each product once, each invoice once."""
+        products = {row.product_id for row in self.judged.accepted}
+        return len(products) + len({row.invoice for row in self.judged.accepted})
+
+    async def import_under_kills(self) -> None:
+        """Imports the file while `KILLS` processes die, all along the import, each in the middle of its work."""
+        line = dict(zip(LINE, self.shop.start_line(), strict=True))
+        importer = self.shop.start("import", "online-retail", str(self.file))
+        chance = random.Random(SEED)
+        roles = [role for role, number in KILLS.items() for _ in range(number)]
+        chance.shuffle(roles)
+        begun = dict.fromkeys(LINE, 0)
+        for number, role in enumerate(roles, 1):
+            turn = self.events * number // (len(roles) + 8)
+            done = await self._works(line[role], begun[role], turn, importer)
+            await asyncio.sleep(chance.uniform(0.0, 0.15))
+            assert importer.is_alive, f"the import ended before kill {number}: {importer.last_words}"
+            self.kills.append(Kill(role, line[role].process.pid, done, self.work_of("api")))
+            line[role].kill()
+            begun[role] = self.work_of(role)
+            line[role] = self.shop.start(role)
+        importer.wake()
+        await until(lambda: not importer.is_alive, importer, timeout_s=300)
+        assert importer.process.returncode == 0, importer.last_words
+
+    async def _works(self, process: Running, begun: int, turn: int, importer: Running) -> int:
+        """Returns once it is the kill's turn and the process has finished something since it was started.
+
+        An import that is far ahead of its kills waits for processes that are still starting, so that it doesn't end
+        before them.
+        """
+        ahead = turn + self.events // 40
+        while True:
+            events = self.work_of("api")
+            done = self.work_of(process.role) - begun
+            if events >= turn and done > 0:
+                importer.wake()
+                return done
+            if events > ahead and not await process.answers():
+                importer.pause()
+            else:
+                importer.wake()
+            assert process.is_alive, process.last_words
+            await asyncio.sleep(0.02)
+
+    def work_of(self, role: str) -> int:
+        (name, statement) = WORK_DONE[role]
+        file = self.shop.data / name
+        try:
+            return int(self.shop.sql(file, statement)[0][0])
+        except sqlite3.OperationalError:
+            return 0  # The file or its tables are still to be made.
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str, str], Figures]:
+        """(product, day, currency) -> figures: the oracle."""
+        return retail_oracle.figures(self.judged)
+
+    def hours(self) -> dict[tuple[str, str, str], Figures]:
+        """(product, hour, currency) -> figures; the hour as `2011-03-27T14:00+01:00`."""
+        per_hour = Judged(0, self.judged.accepted, [], self.judged.earliest)
+        hour_of = {invoice: _hour(at) for invoice, at in self.judged.earliest.items()}
+        return _regrouped(per_hour, hour_of)
+
+
+def shared_file_or_copies(folder: Path) -> Path:
+    """The half year, or, without it, the excerpt so often that it is as long."""
+    return retail_oracle.whole_file() or copies_of_the_excerpt(folder / "copies.csv", COPIES)
+
+
+def copies_of_the_excerpt(file: Path, copies: int) -> Path:
+    with retail_oracle.open_text(retail_oracle.EXCERPT) as text:
+        (header, *rows) = csv.reader(text)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        for copy in range(copies):
+            writer.writerows([_renumbered(row[0], copy), *row[1:]] for row in rows)
+    return file
+
+
+def _renumbered(invoice: str, copy: int) -> str:
+    letters = invoice.rstrip("0123456789")
+    return f"{letters}{copy:03}{invoice[len(letters) :]}"
+
+
+def columns(text: str, *left_out: str) -> list[list[str]]:
+    """A CSV answer less some columns, which must hold nothing but 0."""
+    (header, *rows) = csv.reader(io.StringIO(text))
+    gone = {header.index(name) for name in left_out}
+    assert all(row[number] == "0" for row in rows for number in gone)
+    return [[cell for number, cell in enumerate(row) if number not in gone] for row in (header, *rows)]
+
+
+def oracle_text(cells: dict[tuple[str, str, str], Figures]) -> str:
+    """As tests/retail_oracle.py prints its table."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(retail_oracle.HEADER.split(","))
+    writer.writerows(retail_oracle.table(cells))
+    return out.getvalue()
+
+
+def summed(cells: dict[tuple[str, str, str], Figures], keys: Sequence[int]) -> list[list[str]]:
+    """The cells added up over some of their keys, as rows of text, sorted."""
+    sums: dict[tuple[str, ...], Counter[str]] = {}
+    for cell, figures in cells.items():
+        total = sums.setdefault(tuple(cell[key] for key in keys), Counter())
+        total.update({**vars(figures), "net_minor": figures.net_minor})
+    names = retail_oracle.HEADER.split(",")[3:]
+    return [[*cell, *(str(sums[cell][name]) for name in names)] for cell in sorted(sums)]
+
+
+def best(cells: dict[tuple[str, str, str], Figures], of: Callable[[Figures], int]) -> tuple[str, str, str]:
+    return max(cells, key=lambda cell: (of(cells[cell]), cell))
+
+
+def _hour(local_time: datetime) -> str:
+    instant = local_time.replace(tzinfo=LONDON, fold=0).astimezone(timezone.utc).astimezone(LONDON)  # noqa: UP017
+    return instant.replace(minute=0, second=0).isoformat(timespec="minutes")
+
+
+def _regrouped(judged: Judged, label: dict[str, str]) -> dict[tuple[str, str, str], Figures]:
+    cells: dict[tuple[str, str, str], Figures] = {}
+    seen: set[tuple[str, str]] = set()
+    for row in judged.accepted:
+        cell = cells.setdefault((row.product_id, label[row.invoice], "GBP"), Figures())
+        is_refund = row.invoice.startswith("C")
+        first = (row.invoice, row.product_id) not in seen
+        seen.add((row.invoice, row.product_id))
+        if is_refund:
+            cell.refunds += first
+            cell.units_refunded += row.quantity
+            cell.refunded_minor += row.amount_minor
+        else:
+            cell.orders += first
+            cell.units_sold += row.quantity
+            cell.gross_minor += row.amount_minor
+    return cells
+
+
+def by_role(kills: Iterable[Kill]) -> Counter[str]:
+    return Counter(kill.role for kill in kills)
