@@ -85,8 +85,7 @@ async def memory_outbox(place: Place) -> Outbox:
 
 
 async def sqlite_outbox(place: Place) -> Outbox:
-    outbox = SqliteOutbox(place.folder / "commerce.db", LANES)
-    return outbox
+    return SqliteOutbox(place.folder / "commerce.db", LANES)
 
 
 async def memory_leases(place: Place) -> ClosableLeases:

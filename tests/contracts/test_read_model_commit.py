@@ -148,9 +148,7 @@ async def test_a_batch_with_a_foreign_id_handled_meanwhile_is_refused_whole(read
     generation = await read_model.serving()
     await commit(read_model, generation, Batch(1, foreign_ids=[("shop", "a")], tp=OTHER))
     with pytest.raises(ForeignIdTaken):
-        await commit(
-            read_model, generation, Batch(2, sold("85123A", 510), foreign_ids=[("shop", "b"), ("shop", "a")])
-        )
+        await commit(read_model, generation, Batch(2, sold("85123A", 510), foreign_ids=[("shop", "b"), ("shop", "a")]))
     assert await gross(read_model, generation) == {}
     assert await read_model.position(generation, TP) == Position()
     assert await read_model.known_ids(generation, [("shop", "b")]) == set()

@@ -35,9 +35,7 @@ CODEC = Codec()
 IDS = st.sampled_from(["85123A", "85123a", "22423", "POST", "€", 'a"b\\c', "x" * 64])
 CURRENCIES = st.sampled_from(["GBP", "EUR"])
 TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=20)
-LINES = st.lists(
-    st.builds(Line, IDS, st.integers(1, 10**6), st.integers(0, 10**15)), min_size=1, max_size=4
-)
+LINES = st.lists(st.builds(Line, IDS, st.integers(1, 10**6), st.integers(0, 10**15)), min_size=1, max_size=4)
 PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
     st.builds(ProductListed, IDS, st.integers(1, 2**53), TEXTS, st.integers(0, 10**15), CURRENCIES),
     st.builds(ProductView, IDS, TEXTS, CURRENCIES),
@@ -149,7 +147,9 @@ BAD: dict[str, tuple[Callable[[bytes], bytes | None], str]] = {
     "unknown type": (swapped(b"PaymentCompleted.v1", b"OrderShipped.v1"), "UNKNOWN_TYPE"),
     "unknown version": (swapped(b"PaymentCompleted.v1", b"PaymentCompleted.v9"), "UNKNOWN_VERSION"),
     "a key that is no UTF-8 and another time": (
-        lambda value: swapped(AT_TEXT, b"2011-03-04T12:30:00Z")(value)[:-1] + b',"\xff":1}', "INVALID_EVENT"),
+        lambda value: swapped(AT_TEXT, b"2011-03-04T12:30:00Z")(value)[:-1] + b',"\xff":1}',
+        "INVALID_EVENT",
+    ),
 }
 """Kind → (what becomes of a good record, the reason it is refused for)."""
 

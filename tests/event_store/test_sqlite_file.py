@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ async def test_callers_that_are_cancelled_before_their_call_fails_leave_no_compl
 
     for _ in range(50):
         callers = [asyncio.create_task(file.write(fail)) for _ in range(4)]
-        callers[0].add_done_callback(lambda _, callers=callers: [one.cancel() for one in callers])
+        callers[0].add_done_callback(partial(_cancel, callers))
         await asyncio.gather(*callers, return_exceptions=True)
     gc.collect()
     assert complaints == []
@@ -113,3 +114,8 @@ async def test_a_file_that_was_taken_away_is_not_made_anew_by_whoever_used_it(tm
             await file.read(_count)
     assert not path.exists()
     await file.close()
+
+
+def _cancel(tasks: list[asyncio.Task[None]], _: object) -> None:
+    for task in tasks:
+        task.cancel()

@@ -18,7 +18,7 @@ from projections.figures import Question, figures
 from tests.web.shop import HOSTILE_ID, HOSTILE_NAME, Shop, Tables, listed, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
-ANYWHERE = "0.0.0.0"  # noqa: S104 - refused, not listened on
+ANYWHERE = "0.0.0.0"
 STRANGERS = [
     "evil.example",
     "evil.example:8100",
