@@ -15,7 +15,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from event_store.backoff import Backoff, first_of, sleep_unless
+from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.errors import GenerationChanged, Stop, TransientError
 from event_store.lease import Leases
@@ -30,8 +30,9 @@ GROUP = "countinghouse.metrics"
 TURN_S = 0.0005
 """How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
 5 ms each of the commit's statements would wait that long for its turn."""
-STOP_TIMEOUT_S = 10.0
-"""How long a batch in flight may take to end at shutdown; then it is left, and counted by whoever comes next."""
+BATCHES_SHARE = 0.8
+"""The part of the time for stopping that batches in flight have. What hasn't ended then is left, and counted by whoever
+comes next; the rest of the time is for giving the leases back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class ConsumerSettings:
     """Batches of this process that may be on their way into the database at a time."""
     note_every_s: float = 1.0
     """How often positions are published for lag tools."""
+    stop_timeout_s: float = STOP_TIMEOUT_S
+    """How long all that is in flight may take to end, the leases given back included."""
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -78,8 +81,11 @@ class Consumer:
     _noted: dict[TopicPartition, int] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Counts until `stop` is set, ends its batches, and gives its leases back."""
+        """Counts until `stop` is set, ends its batches, and gives its leases back, in `stop_timeout_s` all together."""
         sys.setswitchinterval(TURN_S)
+        await ends_in_time(self._count_until(stop), stop, self.settings.stop_timeout_s)
+
+    async def _count_until(self, stop: asyncio.Event) -> None:
         await self._patiently(stop, self._begin)
         in_flight = asyncio.Semaphore(self.settings.in_flight)
         while not stop.is_set():
@@ -112,12 +118,16 @@ class Consumer:
         ]
         try:
             await first_of(stop.wait(), changed.wait(), asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))
-        finally:
             ended.set()
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                await self._leave_all()
+            ending = [*tasks, *(self._told_to_leave(running) for running in self._running.values())]
+            await asyncio.wait(ending, timeout=BATCHES_SHARE * self.settings.stop_timeout_s)
+        finally:
+            await dropped(tasks)  # Before the partitions: they would take up new ones.
+            await dropped([running.task for running in self._running.values()])
+            self._running.clear()
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
     async def _keep_leases(
         self, projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event, ended: asyncio.Event
@@ -208,13 +218,14 @@ class Consumer:
     async def _leave(self, tp: TopicPartition, patience_s: float) -> None:
         running = self._running.pop(tp, None)
         if running is not None:
-            running.partition.leave.set()
-            await asyncio.wait([running.task], timeout=patience_s)
-            running.task.cancel()
-            await asyncio.gather(running.task, return_exceptions=True)
+            try:
+                await asyncio.wait([self._told_to_leave(running)], timeout=patience_s)
+            finally:
+                await dropped([running.task])
 
-    async def _leave_all(self) -> None:
-        await asyncio.gather(*(self._leave(tp, STOP_TIMEOUT_S) for tp in list(self._running)))
+    def _told_to_leave(self, running: _Running) -> asyncio.Task[None]:
+        running.partition.leave.set()
+        return running.task
 
     async def _patiently(self, stop: asyncio.Event, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         failures = 0

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+STOP_TIMEOUT_S = 10.0
+"""How long all that a process has in flight may take to end, from the moment it is told to stop. Writes that wait for
+a file which others keep locked would take that long each, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,29 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await dropped(tasks)
+
+
+async def ends_in_time(work: Coroutine[Any, Any, None], stop: asyncio.Event, timeout_s: float) -> bool:
+    """Runs `work`, which ends soon after `stop` is set, and cancels what of it is left `timeout_s` after that.
+
+    Returns whether it ended by itself; what it raises is raised.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        await first_of(stop.wait(), asyncio.wait([working]))
+        await asyncio.wait([working], timeout=timeout_s)
+    finally:
+        await dropped([working])
+    if working.cancelled():
+        return False
+    working.result()
+    return True
+
+
+async def dropped(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels those that still run, and returns when all have ended."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

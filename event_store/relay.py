@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from .backoff import Backoff, first_of, sleep_unless
+from .backoff import STOP_TIMEOUT_S, Backoff, ends_in_time, first_of, sleep_unless
 from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
 from .envelope import stamper
@@ -51,6 +51,8 @@ class RelaySettings:
     max_pass_rows: int = MAX_PASS_ROWS
     keep_sent_s: float = 7 * 86_400.0
     clean_every_s: float = 60.0
+    stop_timeout_s: float = STOP_TIMEOUT_S
+    """How long all that is in flight may take to end, the leases given back included."""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,13 @@ class Relay:
     _clean_at: float = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relays until `stop` is set, then gives its leases back. Storage that fails is tried again for ever."""
+        """Relays until `stop` is set, then gives its leases back, in `stop_timeout_s` all together.
+
+        Storage that fails is tried again for ever.
+        """
+        await ends_in_time(self._relay_until(stop), stop, self.settings.stop_timeout_s)
+
+    async def _relay_until(self, stop: asyncio.Event) -> None:
         failures = 0
         await self._patiently(self.outbox.take_over(self.settings.owner))
         while not stop.is_set():

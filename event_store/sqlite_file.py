@@ -59,6 +59,7 @@ class SqliteFile:
         self._after_commit = after_commit
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._closing = threading.Event()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix=f"read-{path.stem}")
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -89,10 +90,13 @@ class SqliteFile:
         return await self._news.wait(timeout_s)
 
     async def close(self) -> None:
+        """Ends the threads. What is still to be written is written if the file is free, and fails at once if not."""
         if self._writer is not None:
+            self._closing.set()
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
             self._writer = None
+            self._closing.clear()
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
@@ -159,7 +163,7 @@ class SqliteFile:
                 connection.close()
                 connection = None
             connection = connection or connect(self.path)
-            begin_immediate(connection, BUSY_TIMEOUT_S)
+            begin_immediate(connection, BUSY_TIMEOUT_S, self._closing.is_set)
             alone = len(group) == 1
             for job in group:
                 job.run(connection, alone)
@@ -255,8 +259,10 @@ def connect(path: Path) -> Connection:
     return connection
 
 
-def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """BEGIN IMMEDIATE, trying again every millisecond or so while another process writes.
+def begin_immediate(
+    connection: sqlite3.Connection, timeout_s: float, is_given_up: Callable[[], bool] = lambda: False
+) -> None:
+    """BEGIN IMMEDIATE, trying again every millisecond or so while another process writes, until it is given up.
 
     SQLite's own busy handler sleeps up to 100 ms at a time, which shows in the latency of every event.
     """
@@ -267,7 +273,7 @@ def begin_immediate(connection: sqlite3.Connection, timeout_s: float) -> None:
             connection.execute("BEGIN IMMEDIATE")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if "locked" not in str(error) or time.monotonic() > deadline or is_given_up():
                 raise
         time.sleep(random.uniform(0.0003, 0.0015))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from event_store.errors import StorageUnavailable, StorageUnusable
-from event_store.sqlite_file import SqliteFile
+from event_store.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
 from event_store.sqlite_schema import create_schema
 
 SCRIPT = """
@@ -119,3 +120,31 @@ async def test_a_file_that_was_taken_away_is_not_made_anew_by_whoever_used_it(tm
 def _cancel(tasks: list[asyncio.Task[None]], _: object) -> None:
     for task in tasks:
         task.cancel()
+
+
+async def test_a_file_that_others_keep_locked_is_closed_at_once_and_says_what_it_did_not_write(tmp_path: Path) -> None:
+    path = tmp_path / "facts.db"
+    create_schema(path, SCRIPT)
+    file = SqliteFile(path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    writing = [asyncio.create_task(file.write(_insert)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    begun_s = time.monotonic()
+    await file.close()
+    assert time.monotonic() - begun_s < BUSY_TIMEOUT_S / 2
+    outcomes = await asyncio.gather(*writing, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [StorageUnavailable] * 3
+    holder.close()
+    assert _count(sqlite3.connect(path)) == 0
+
+
+async def test_what_a_free_file_was_given_to_write_before_it_was_closed_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "facts.db"
+    create_schema(path, SCRIPT)
+    file = SqliteFile(path)
+    writing = [asyncio.create_task(file.write(_insert)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await file.close()
+    await asyncio.gather(*writing)
+    assert _count(sqlite3.connect(path)) == 3

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from backoffice.consumer import Consumer, ConsumerSettings
-from event_store.backoff import Backoff
+from event_store.backoff import STOP_TIMEOUT_S, Backoff
 from event_store.errors import LogChanged, StorageUnavailable, UnknownTopic
+from event_store.lease import Lease
+from event_store.memory_leases import MemoryLeases
 from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
 from projections.projector import Projector
@@ -96,6 +98,39 @@ def test_a_consumer_that_has_to_wait_for_several_batches_keeps_its_leases() -> N
         await asyncio.gather(first, second)
 
     in_virtual_time(give_up_two)
+
+
+class _HangingLeases(MemoryLeases):
+    hanging = False
+
+    async def take(self, names: list[str], owner: str, ttl_s: float, *, most: int | None = None) -> list[Lease]:
+        await asyncio.sleep(1000.0 if self.hanging else 0.0)
+        return await super().take(names, owner, ttl_s, most=most)
+
+    async def release(self, owner: str) -> None:
+        await asyncio.sleep(1000.0 if self.hanging else 0.0)
+        await super().release(owner)
+
+
+@pytest.mark.parametrize("leases_hang", [False, True], ids=["the figures", "figures and leases"])
+def test_a_consumer_stops_in_its_time_whatever_hangs_and_gives_its_leases_back_if_it_can(leases_hang: bool) -> None:
+    async def stop_it(line: Line) -> None:
+        for tp in TPS:
+            await line.append(tp, [b"not JSON"])
+        (stop, figures, leases) = (asyncio.Event(), _HangingCommits(line.now_us), _HangingLeases(line.now_us))
+        line.leases = leases
+        running = asyncio.create_task(_consumer(line, figures=figures).run(stop))
+        await asyncio.sleep(2.0)
+        leases.hanging = leases_hang
+        await asyncio.sleep(10.0)  # It renews its leases meanwhile.
+        stop.set()
+        begun_s = line.clock()
+        await running
+        assert 0 < line.clock() - begun_s <= STOP_TIMEOUT_S
+        assert leases_hang or await leases.owners("") == set()
+        assert [one for one in asyncio.all_tasks() if one is not asyncio.current_task()] == []
+
+    in_virtual_time(stop_it)
 
 
 class _AwayAtFirst(MemoryReadModel):
