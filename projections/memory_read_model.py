@@ -22,6 +22,7 @@ from event_store.memory_news import News
 from event_store.record import TopicPartition
 
 from .catalogue import PROJECTIONS
+from .metric import Merge
 from .projection import Projection
 from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
 
@@ -186,7 +187,7 @@ class MemoryReadModel:
 
     def _merged(self, generation: int, increments: Increments) -> dict[str, pl.DataFrame]:
         return {
-            name: self._projections[name].merged(pl.concat([self._rows(generation, name), rows]))
+            name: _sum_of(self._projections[name], pl.concat([self._rows(generation, name), rows]))
             for name, rows in increments.items()
         }
 
@@ -198,6 +199,16 @@ class MemoryReadModel:
 def _empty(projection: Projection) -> pl.DataFrame:
     fields = projection.table.model_fields
     return pl.DataFrame(schema={name: _TYPES[fields[name].annotation] for name in projection.columns})
+
+
+def _sum_of(projection: Projection, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each key as one. Polars adds 64-bit integers without looking, so it adds them as wider ones."""
+    added = [metric.name for metric in projection.metrics if metric.merge is Merge.ADD]
+    merged = projection.merged(rows.with_columns(pl.col(added).cast(pl.Int128)))
+    try:
+        return merged.with_columns(pl.col(added).cast(pl.Int64))
+    except pl.exceptions.InvalidOperationError as error:
+        raise OverflowError(f"a figure of {projection.name} would go beyond 64 bits: {error}") from error
 
 
 def _within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:

@@ -95,7 +95,8 @@ class ReadModel(Protocol):
         """Applies the batch in one transaction, or not at all.
 
         `serving` says what the caller believes its generation is; when that has changed it raises
-        GenerationChanged. Raises PositionMoved, ForeignIdTaken, or StorageUnavailable, whose outcome is unknown.
+        GenerationChanged. Raises PositionMoved, ForeignIdTaken, OverflowError where a figure would not fit into
+        64 bits any more, or StorageUnavailable, whose outcome is unknown.
         """
         ...
 

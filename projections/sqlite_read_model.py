@@ -103,9 +103,17 @@ class SqliteReadModel:
             _check_generation(connection, generation, serving)
             sqlite_inbox.apply(connection, effect.entry)
             for name, values in rows.items():
-                merge_rows(connection, self._upserts[name], generation, values)
+                self._merge(connection, name, generation, values)
 
         await self._file.write(apply)
+
+    def _merge(
+        self, connection: sqlite3.Connection, name: str, generation: int, rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        try:
+            merge_rows(connection, self._upserts[name], generation, rows)
+        except sqlite3.IntegrityError as error:  # Beyond its range an integer becomes a REAL, which the column refuses.
+            raise OverflowError(f"a figure of {name} would go beyond 64 bits: {error}") from error
 
     async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
         await self._file.write(lambda connection: sqlite_inbox.note_stop(connection, generation, tp, why))

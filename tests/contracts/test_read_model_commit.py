@@ -9,10 +9,11 @@ import pytest
 from event_store.errors import ForeignIdTaken, GenerationChanged, PositionMoved
 from event_store.handled import HandledRanges
 from event_store.inbox import Position
+from projections.interest import INTEREST
 from projections.read_model import PartitionProgress, ReadModel
 
 from .conftest import Open
-from .effects import APPENDED_AT_US, OTHER, SOURCE, TP, Batch, commit, effect, gross, letter, sold
+from .effects import APPENDED_AT_US, OTHER, SOURCE, TP, Batch, commit, effect, gross, letter, rows, sold
 
 
 async def test_before_the_first_batch_a_partition_stands_at_offset_zero(read_model: ReadModel) -> None:
@@ -152,6 +153,34 @@ async def test_a_batch_with_a_foreign_id_handled_meanwhile_is_refused_whole(read
     assert await gross(read_model, generation) == {}
     assert await read_model.position(generation, TP) == Position()
     assert await read_model.known_ids(generation, [("shop", "b")]) == set()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_a_batch_that_would_bring_a_figure_beyond_64_bits_is_refused_whole(
+    read_model: ReadModel, sign: int
+) -> None:
+    generation = await read_model.serving()
+    nearly = {"product_id": "85123A", "views": sign * 2**62}
+    await commit(read_model, generation, Batch(1, rows(INTEREST, nearly)))
+    before = await read_model.snapshot(generation)
+    others = {**sold("22423", 510), **rows(INTEREST, {**nearly, "views": sign * 2**63 * 3 // 4})}
+    with pytest.raises(OverflowError, match="interest"):
+        await commit(read_model, generation, Batch(2, others, foreign_ids=[("shop", "a")], dead=[(1, b"?")]))
+    after = await read_model.snapshot(generation)
+    assert (after.positions, after.dead) == (before.positions, before.dead)
+    assert {name: frame.rows() for name, frame in after.rows.items()} == {
+        name: frame.rows() for name, frame in before.rows.items()
+    }
+    assert await read_model.known_ids(generation, [("shop", "a")]) == set()
+
+
+async def test_figures_of_several_keys_may_be_larger_together_than_one_may_be(read_model: ReadModel) -> None:
+    generation = await read_model.serving()
+    largest = 2**63 - 1
+    await commit(read_model, generation, Batch(1, {**sold("85123A", largest - 1)}))
+    await commit(read_model, generation, Batch(1, {**sold("22423", largest)}))
+    await commit(read_model, generation, Batch(1, {**sold("85123A", 1)}))
+    assert await gross(read_model, generation) == {"22423": largest, "85123A": largest}
 
 
 async def test_a_batch_for_a_generation_that_is_not_there_is_refused(read_model: ReadModel) -> None:

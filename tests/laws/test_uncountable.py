@@ -11,7 +11,7 @@ from event_store.record import TopicPartition
 from projections.catalogue import PROJECTIONS
 from projections.explain import Explainer
 from projections.projector import Projector
-from projections.read_model import Period
+from projections.read_model import Period, ReadModel
 from projections.sqlite_read_model import SqliteReadModel
 from tests.simulation.oracle import oracle_of
 
@@ -34,7 +34,7 @@ def _orders(line: Line) -> list[bytes]:
     ]
 
 
-async def _live(line: Line, figures: SqliteReadModel, max_records: int) -> list[bytes]:
+async def _live(line: Line, figures: ReadModel, max_records: int) -> list[bytes]:
     values = _orders(line)
     await line.append(ORDERS, values)
     projector = Projector(figures, await figures.serving(), True, PROJECTIONS, line.codec)
@@ -44,13 +44,13 @@ async def _live(line: Line, figures: SqliteReadModel, max_records: int) -> list[
 
 @pytest.mark.parametrize("max_records", [1, 3, 3000])
 async def test_an_order_that_would_overflow_a_figure_is_buried_alone(
-    line: Line, sqlite_figures: SqliteReadModel, max_records: int
+    line: Line, figures: ReadModel, max_records: int
 ) -> None:
-    values = await _live(line, sqlite_figures, max_records)
-    (letter,) = await sqlite_figures.dead_letters(1)
+    values = await _live(line, figures, max_records)
+    (letter,) = await figures.dead_letters(1)
     assert (letter.offset, letter.reason, letter.raw) == (7, "UNCOUNTABLE", values[7])
-    await assert_figures(sqlite_figures, oracle_of([*values[:7], *values[8:]]))
-    (progress,) = await sqlite_figures.progress(1)
+    await assert_figures(figures, oracle_of([*values[:7], *values[8:]]))
+    (progress,) = await figures.progress(1)
     assert (progress.next_offset, progress.holes) == (10, {})
 
 
