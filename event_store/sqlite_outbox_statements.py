@@ -103,13 +103,13 @@ INSERT INTO outbox_dead (lane, sequence, event_id, key, payload, reason, died_at
 SELECT c.lane, c.sequence, o.event_id, o.key, o.payload, :reason, {NOW_US}
 FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence = :sequence
 JOIN outbox AS o ON o.id = c.id
-WHERE l.topic = :topic AND l.number = :number
+WHERE l.topic = :topic AND l.number = :number AND c.sequence > l.acknowledged
 """  # noqa: S608
 BURY = """
 UPDATE outbox SET event_id = :event_id, payload = :payload
 WHERE id = (
     SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence = :sequence
-    WHERE l.topic = :topic AND l.number = :number)
+    WHERE l.topic = :topic AND l.number = :number AND c.sequence > l.acknowledged)
 """
 SELECT_ROWS_BETWEEN = """
 SELECT c.sequence, o.event_id

@@ -133,6 +133,20 @@ async def test_a_record_that_says_so_takes_the_place_of_a_dead_row(outbox: Outbo
     assert rows[0].payload == stand_in.payload
 
 
+async def test_a_row_that_was_acknowledged_is_buried_no_more(outbox: Outbox, write: Write) -> None:
+    """A relay that lost its answer and was refused at the second attempt: the log has the row all the same."""
+    drafts = [paid(), paid()]
+    await write(drafts)
+    lane = await lane_of(outbox)
+    await claimed(outbox, lane)
+    await outbox.acknowledge([Acknowledgement(lane, 1, 0)])
+    for sequence in (1, 3):
+        await outbox.bury(lane, sequence, "too large", withheld(drafts[0].event_id))
+    assert await outbox.dead() == []
+    assert (await status_of(outbox)).dead == 0
+    assert list(await outbox.rows_between(lane, 1, 2)) == numbered(drafts)
+
+
 async def test_a_dead_row_is_driven_again_once_as_a_new_row_with_a_new_sequence(outbox: Outbox, write: Write) -> None:
     drafts = [paid(), paid()]
     dead = await bury_first(outbox, drafts, write)
