@@ -130,7 +130,10 @@ class Outbox(Protocol):
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None: ...
 
     async def bury(self, lane: Lane, sequence: int, reason: str, withheld: Draft) -> None:
-        """Moves the row aside as dead and puts `withheld` in its place, with its sequence."""
+        """Moves the row aside as dead and puts `withheld` in its place, with its sequence.
+
+        Does nothing where it was acknowledged meanwhile, or the lane lost.
+        """
         ...
 
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:

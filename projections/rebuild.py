@@ -96,7 +96,10 @@ class Rebuild:
     backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=5.0))
     lease_ttl_s: float = LEASE_TTL_S
     """How long a rebuild that died holds up the next one."""
-    _counted: int = field(default=0)
+    _begun: dict[TopicPartition, int] = field(default_factory=dict)
+    """Where each partition stood at first."""
+    _reached: dict[TopicPartition, int] = field(default_factory=dict)
+    """Where it stands now. The difference is what was counted, commits that were reported failed included."""
     _buried: int = field(default=0)
 
     async def run(self, note: str, accept_differences: str | None = None) -> Rebuilt:
@@ -133,6 +136,10 @@ class Rebuild:
                 raise NothingToRollBackTo("no generation that served before is kept")
             await self._switch(self.open_projector(earlier[0].number), note)
             return Rebuilt(earlier[0].number, serving, self._counted, None)
+
+    @property
+    def _counted(self) -> int:
+        return sum(self._reached.values()) - sum(self._begun.values())
 
     async def _build(self, projector: Projector, serving: int) -> Comparison:
         """Counts up to where the serving generation stood at one moment, and compares with it as it was then."""
@@ -191,12 +198,13 @@ class Rebuild:
             while True:
                 try:
                     start = (await projector.position(tp)).next_offset
+                    self._stands_at(tp, start, total)
                     async with aclosing(self.history.read(tp, start, end)) as batches:
                         async for batch in batches:
                             await self._apply(projector, batch)
                             failures = 0
                             self.crash_points.passing("rebuild.after_chunk")
-                            self.observer.progressed(self._counted, total)
+                            self._stands_at(tp, batch.next_offset, total)
                     return
                 except (ForeignIdTaken, PositionMoved):
                     projector.forget(tp)  # Counted in another partition meanwhile, or a lost COMMIT went through.
@@ -206,6 +214,12 @@ class Rebuild:
                         raise
                     await asyncio.sleep(self.backoff.wait_s(failures))
 
+    def _stands_at(self, tp: TopicPartition, next_offset: int, total: int) -> None:
+        self._begun.setdefault(tp, next_offset)
+        if self._reached.setdefault(tp, next_offset) != next_offset:
+            self._reached[tp] = next_offset
+            self.observer.progressed(self._counted, total)
+
     async def _apply(self, projector: Projector, batch: DecodedBatch) -> None:
         try:
             await projector.apply_decoded(batch)
@@ -214,7 +228,6 @@ class Rebuild:
         except Exception as error:
             records = await self.history.read_log(batch.tp, batch.first_offset, batch.next_offset)
             await self._narrow(projector, records, error)
-        self._counted += len(batch)
 
     async def _narrow(self, projector: Projector, records: RecordBatch, error: Exception) -> None:
         """Halves what fails for a reason nobody has classified, as live counting does, to find the record behind it."""

@@ -48,6 +48,8 @@ class Observed:
     stops: list[Stop] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    progress: list[tuple[int, int]] = field(default_factory=list)
+    """(counted, total)"""
 
     def published(self, tp: TopicPartition, records: int, seconds: float) -> None:
         self.tally["published"] += records
@@ -77,7 +79,7 @@ class Observed:
         self.tally["resynced"] += 1
 
     def progressed(self, counted: int, total: int) -> None:
-        self.tally["progressed"] += 1
+        self.progress.append((counted, total))
 
     def compared(self, comparison: Comparison) -> None:
         self.comparisons.append(comparison)

@@ -17,7 +17,7 @@ from event_store.log import Bounds
 from event_store.memory_log import MemoryLog
 from event_store.record import RecordBatch, TopicPartition
 from projections.memory_read_model import MemoryReadModel
-from projections.read_model import Effect, State
+from projections.read_model import Effect, Snapshot, State
 from projections.rebuild import MAX_FAILURES, Rebuild
 
 from .line import NOON, TPS, Line, assert_figures, views
@@ -120,10 +120,64 @@ async def test_storage_that_fails_for_a_moment_does_not_end_a_rebuild(
     line.read_model = figures
     await _counted(line)
     figures.armed = True
-    await _rebuild(line, figures).run("prove it")
+    rebuilt = await _rebuild(line, figures).run("prove it")
     assert await figures.serving() == 2
     assert line.observed.comparisons[-1].equal
     await assert_figures(figures, line.oracle())
+    _says_what_was_counted(line, rebuilt.records, 10)
+
+
+async def test_a_rebuild_says_all_that_it_counted_what_came_meanwhile_included(line: Line) -> None:
+    figures = _Growing(line)
+    line.read_model = figures
+    await _counted(line)
+    rebuilt = await _rebuild(line, figures).run("prove it")
+    assert figures.grown == 2
+    assert sum(line.observed.comparisons[-1].positions.values()) == 12
+    _says_what_was_counted(line, rebuilt.records, 14)
+
+
+async def test_a_rollback_says_what_it_had_to_catch_up(line: Line) -> None:
+    await _counted(line)
+    await _rebuild(line).run("prove it")
+    line.write(views(3))
+    await line.relay_all()
+    await line.count_all()
+    rolled_back = await _rebuild(line).roll_back("it was better before")
+    assert (rolled_back.generation, rolled_back.records) == (1, 3)
+
+
+def _says_what_was_counted(line: Line, said: int, expected: int) -> None:
+    """In its closing words and all the way there."""
+    counted = [counted for counted, _ in line.observed.progress]
+    assert said == expected
+    assert counted == sorted(set(counted))
+    assert line.observed.progress[-1] == (expected, expected)
+
+
+class _Growing(MemoryReadModel):
+    """Figures into which the live consumer counts two more events at each snapshot and switch of a rebuild."""
+
+    grown = 0
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line.now_us)
+        self._line = line
+
+    async def snapshot(self, generation: int) -> Snapshot:
+        await self._grow(generation == 1)
+        return await super().snapshot(generation)
+
+    async def switch(self, to: int, note: str) -> None:
+        await self._grow(self.grown == 1)
+        await super().switch(to, note)
+
+    async def _grow(self, now: bool) -> None:
+        if now:
+            self.grown += 1
+            self._line.write(views(2))
+            await self._line.relay_all()
+            await self._line.count_all()
 
 
 async def test_storage_that_stays_away_ends_a_rebuild_by_name(line: Line) -> None:
