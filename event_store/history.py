@@ -75,8 +75,13 @@ class History:
         bounds = (await self.log.bounds([segment.tp]))[segment.tp]
         if last < bounds.begin:
             return
-        found = await self.log.read(segment.tp, last, 1) if last < bounds.end else None
-        if found is None or not len(found) or fingerprint(found.values[0]) != expected:
+        if last >= bounds.end:
+            raise HistoryLost(
+                f"{segment.tp}: the log ends at offset {bounds.end}, and the archive's segment {segment.path.name} "
+                "goes beyond it: the log's end is missing, or the archive is another log's. Put the right one back."
+            )
+        found = await self.log.read(segment.tp, last, 1)
+        if fingerprint(found.values[0]) != expected:
             raise LogChanged(
                 f"{segment.tp}: the archive's segment {segment.path.name} ends in another record than the log has at "
                 f"offset {last}. One of them was replaced: put the right log back, or move that segment away."
@@ -86,7 +91,10 @@ class History:
         while start < end:
             records = await self.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
             if not len(records):
-                raise HistoryLost(f"{tp}: the log ends at offset {start}, {end} was expected")
+                raise HistoryLost(
+                    f"{tp}: the log ends at offset {start}, and records up to offset {end - 1} were counted: its end "
+                    "is missing. Put the log back as it was; nothing else brings those records back."
+                )
             yield decode_batch(self.codec, records)
             start = records.next_offset
 

@@ -77,6 +77,23 @@ async def test_a_rebuild_refuses_where_offset_zero_is_gone_and_nobody_kept_it(li
     assert [one.number for one in await figures.generations()] == [1]
 
 
+@pytest.mark.parametrize("archived", [False, True], ids=["without archive", "with archive"])
+@pytest.mark.parametrize("left", [0, 3, 7])
+async def test_a_log_without_its_end_is_never_rebuilt_from_whatever_is_accepted(
+    line: Line, figures: ReadModel, tmp_path: Path, left: int, *, archived: bool
+) -> None:
+    await _counted(line, figures)
+    expected = line.oracle()
+    if archived:
+        await Archiver(line.history(tmp_path), min_records=1).seal_all()
+    await _replaced(line, _values("/a")[:left])
+    for reason in (None, "it will do"):
+        with pytest.raises(HistoryLost, match=rf"catalog-events/0: the log ends at offset {left}.*is missing.*back"):
+            await line.rebuild(line.history(tmp_path), figures).run("try it", accept_differences=reason)
+    assert await figures.serving() == 1
+    await assert_figures(figures, expected)
+
+
 async def test_what_the_log_forgot_is_rebuilt_from_the_archive(line: Line, figures: ReadModel, tmp_path: Path) -> None:
     await _counted(line, figures)
     expected = line.oracle()
