@@ -181,7 +181,11 @@ class Settings(BaseSettings):
         "console", description="How log lines are written to standard error: for eyes or for machines."
     )
     stop_grace_s: float = Field(
-        25.0, gt=0, le=600, description="Seconds a process has to finish its work before it is killed, when stopping."
+        25.0,
+        gt=0,
+        le=600,
+        description="Seconds a process has to finish its work before it is killed, when stopping. Relay and consumer "
+        "take 10 at most, whatever is locked.",
     )
 
     @field_validator("data_dir")

@@ -16,6 +16,10 @@ from packaging.version import Version
 
 from backoffice.__main__ import command_line_app, docs
 from backoffice.settings import Settings, variable
+from event_store.backoff import STOP_TIMEOUT_S
+from event_store.record import MAX_RECORD_BYTES
+from producer_api.decisions import MAX_LINES_BYTES
+from producer_api.http_call import MAX_BODY_BYTES
 from tests.architecture.sources import PACKAGES, ROOT, sources, tracked_files
 
 LOCKS = ("requirements.lock", "requirements-test.lock")
@@ -101,6 +105,20 @@ def test_links_between_our_own_pages_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_every_test_that_a_guarantee_names_is_there() -> None:
+    rows = [line for line in _guarantees().splitlines() if line.startswith("|")]
+    named = {name for row in rows for name in re.findall(r"`([\w./*]+(?:\.py|/))`", row)}
+    assert len(named) > 20
+    assert {name for name in named if not list((ROOT / "tests").glob(name.rstrip("/")))} == set()
+
+
+def test_sizes_and_times_among_limits_and_decisions_are_those_of_the_code() -> None:
+    for size_bytes in (MAX_RECORD_BYTES, MAX_LINES_BYTES, MAX_BODY_BYTES):
+        assert f"{size_bytes:,} " in _guarantees()
+    assert "ten seconds" in (ROOT / "docs" / "architecture.md").read_text()
+    assert STOP_TIMEOUT_S == 10 < Settings.model_fields["stop_grace_s"].default
+
+
 def test_no_tracked_file_holds_a_path_of_a_machine_or_the_address_of_a_registry() -> None:
     found = []
     for path in tracked_files():
@@ -177,6 +195,10 @@ def test_the_distribution_has_every_file_that_the_packages_need() -> None:
     )
     assert needed
     assert ignored.stdout == "", "hatchling leaves ignored files out of the wheel"
+
+
+def _guarantees() -> str:
+    return (ROOT / "docs" / "guarantees.md").read_text()
 
 
 def _compose() -> dict[str, Any]:
