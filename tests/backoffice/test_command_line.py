@@ -178,9 +178,9 @@ def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
     """Import, drain, figures, explain, rebuild; a killed consumer comes back; SIGTERM leaves nothing behind."""
     up = shell.start("up")
     assert f"http://127.0.0.1:{shell.ports['COUNTINGHOUSE_DASHBOARD_PORT']}" in shell.addresses()[1]
-    second = shell.run("up")
+    second = shell.run("up", **{name: str(free_port()) for name in shell.ports})  # No address is in its way.
     assert second.returncode == 2
-    assert f"process {up.pid}" in second.stderr
+    assert f"is in use by another `countinghouse up` (process {up.pid})" in second.stderr
 
     (consumer,) = [one for one in psutil.Process(up.pid).children() if "consumer" in one.cmdline()]
     consumer.kill()
