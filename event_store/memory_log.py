@@ -85,7 +85,7 @@ class MemoryLog:
         if not partition.begin <= offset <= partition.end:
             raise HistoryLost(
                 f"{tp}: offset {offset} is not among {partition.begin} to {partition.end}: the log was recreated, "
-                "truncated or has forgotten it. Restore the log, or rebuild from an archive that has it."
+                "truncated or has forgotten it."
             )
         start = offset - partition.begin
         chosen = slice(start, start + max_records)
