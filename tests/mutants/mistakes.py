@@ -70,11 +70,11 @@ MISTAKES = (
                 "projections/sqlite_read_model.py",
                 "            sqlite_inbox.apply(connection, effect.entry)\n"
                 "            for name, values in rows.items():\n"
-                "                merge_rows(connection, self._upserts[name], generation, values)\n"
+                "                self._merge(connection, name, generation, values)\n"
                 "\n"
                 "        await self._file.write(apply)\n",
                 "            for name, values in rows.items():\n"
-                "                merge_rows(connection, self._upserts[name], generation, values)\n"
+                "                self._merge(connection, name, generation, values)\n"
                 "\n"
                 "        await self._file.write(apply)\n"
                 "        await self._file.write(lambda connection: sqlite_inbox.apply(connection, effect.entry))\n",
