@@ -22,3 +22,10 @@ def listen(host: str, port: int) -> socket.socket:
         raise AddressTakenError(f"Can't listen on {host}, port {port}: {error.strerror or error}.") from error
     bound.setblocking(False)
     return bound
+
+
+def reachable(host: str) -> str:
+    """The host by which this machine reaches a server that listens on `host`."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not listened on
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -146,12 +146,15 @@ class Consumer:
 
     async def _take_leases(self) -> set[TopicPartition]:
         owner = self.settings.owner
-        names = {f"partition/{tp}": tp for tp in self.settings.partitions}
         await self.leases.take([f"member/{owner}"], owner, self.settings.lease_ttl_s)
-        members = len(await self.leases.owners("member/"))
-        share = ceil(len(names) / max(1, members))
-        held = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=share)
-        return {names[lease.name] for lease in held}
+        members = max(1, len(await self.leases.owners("member/")))
+        held: set[TopicPartition] = set()
+        for topic, count in sorted(self.settings.topics.items()):
+            # A share of each topic: one consumer with all partitions of the busy one would leave the others idle.
+            names = {f"partition/{tp}": tp for tp in (TopicPartition(topic, number) for number in range(count))}
+            taken = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=ceil(count / members))
+            held |= {names[lease.name] for lease in taken}
+        return held
 
     async def _enter(
         self, held: set[TopicPartition], projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event

@@ -186,19 +186,21 @@ class Partition:
         position = await self.projector.position(self.tp)
         if position.next_offset == 0:
             return
+        end = (await self.log.bounds([self.tp]))[self.tp].end
+        if end < position.next_offset:
+            raise HistoryLost(
+                f"{self.tp}: {position.next_offset} records were counted, and the log ends at offset {end}: its end is "
+                "missing. Nothing was reset. Put the log back as it was; a rebuild is refused for as long as the log "
+                "is shorter."
+            )
         last = position.next_offset - 1
-        try:
-            found = await self.log.read(self.tp, last, 1)
-        except HistoryLost as error:
-            raise HistoryLost(f"{error} {self._what_to_do()}") from error
+        found = await self.log.read(self.tp, last, 1)
         if not len(found) or fingerprint(found.values[0]) != position.last_fingerprint:
             raise LogChanged(
-                f"{self.tp}: the record at offset {last} is not the one that was counted; the topic was recreated "
-                f"or rewritten. {self._what_to_do()}"
+                f"{self.tp}: the record at offset {last} is not the one that was counted; the topic was recreated or "
+                "rewritten. Nothing was reset. Put the log back; or, if this one is to stand, move the old log's "
+                'archive away and run: countinghouse rebuild --accept-differences "reason"'
             )
-
-    def _what_to_do(self) -> str:
-        return "Nothing was reset. Put the log back, or count again from its offset zero: `countinghouse rebuild`."
 
 
 async def _dropped(task: asyncio.Task[DecodedBatch | None] | None) -> None:

@@ -25,6 +25,7 @@ from event_store.crash_points import VARIABLE as CRASH_AT
 from event_store.crash_points import CrashPoints
 from event_store.record import MAX_BATCH_RECORDS, MAX_SEGMENT_RECORDS
 
+from .address import reachable
 from .data_dir import default_data_dir
 from .redaction import redacted
 
@@ -107,7 +108,9 @@ class Settings(BaseSettings):
     relay_port: int = Field(
         0, ge=0, le=65535, description="The relay's port for `/livez`, `/readyz` and `/metrics`; 0 for none."
     )
-    consumer_port: int = Field(0, ge=0, le=65535, description="The same of the consumer.")
+    consumer_port: int = Field(
+        0, ge=0, le=65535, description="The same of the consumer; of several that `up` starts, the next has the next."
+    )
     archiver_port: int = Field(0, ge=0, le=65535, description="The same of the archiver.")
     insecure_listen: bool = Field(
         False,
@@ -134,6 +137,9 @@ class Settings(BaseSettings):
         max_length=100,
         description="The name under which the consumer holds its leases. As for the relay.",
         json_schema_extra=_default("`consumer-`*host*`-`*process id*; `up` gives a lasting one"),
+    )
+    consumers: int = Field(
+        1, ge=1, le=64, description="Consumer processes that `up` starts. They share the partitions."
     )
     lease_ttl_s: float = Field(
         15.0, gt=0, le=3600, description="Seconds after which a lease that nobody renewed is another's to take."
@@ -228,11 +234,11 @@ class Settings(BaseSettings):
 
     @property
     def api_url(self) -> str:
-        return f"http://{_reachable(self.api_host)}:{self.api_port}"
+        return f"http://{reachable(self.api_host)}:{self.api_port}"
 
     @property
     def dashboard_url(self) -> str:
-        return f"http://{_reachable(self.dashboard_host)}:{self.dashboard_port}"
+        return f"http://{reachable(self.dashboard_host)}:{self.dashboard_port}"
 
 
 def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False) -> Settings:
@@ -290,10 +296,3 @@ def _problem(item: ErrorDetails) -> str:
 def _url(scheme: str, path: Path) -> str:
     """A folder's name may hold what means something in a URL: `#`, `?`, `%`."""
     return f"{scheme}:///{quote(str(path))}"
-
-
-def _reachable(host: str) -> str:
-    """The host by which this machine reaches a server that listens on `host`."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not listened on
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

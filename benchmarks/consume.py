@@ -13,6 +13,8 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from backoffice.consumer import Consumer, ConsumerSettings
@@ -30,6 +32,8 @@ from projections.sqlite_read_model import SqliteReadModel
 from .shop_events import SOURCE, partitions, rows
 
 PASS_RECORDS = 1000
+RENEW_S = 0.05
+"""How soon a consumer takes a partition that is free."""
 
 
 class Sequences:
@@ -71,27 +75,59 @@ async def read_and_decode(log: SqliteLog, starts: dict[TopicPartition, int]) -> 
     return read / (time.perf_counter() - started_s)
 
 
-async def count(folder: Path, log: SqliteLog) -> tuple[float, int]:
-    """Counts to the log's end with the real consumer; events per second and records counted."""
+def count_until_told(folder: Path, name: str, told: Event) -> None:
+    """One consumer process: the product's own consumer over the benchmark's files."""
+    asyncio.run(_count_until_told(folder, name, told))
+
+
+async def _count_until_told(folder: Path, name: str, told: Event) -> None:
+    log = SqliteLog(folder / "log.db")
     read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
     leases = SqliteLeases(folder / "backoffice.db")
-    codec = Codec()
-    ends = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
-    before = {one.tp: one.next_offset for one in await read_model.progress(await read_model.serving())}
     stop = asyncio.Event()
-    settings = ConsumerSettings("benchmark", {topic.name: topic.partitions for topic in TOPICS})
+    settings = ConsumerSettings(name, {topic.name: topic.partitions for topic in TOPICS}, renew_s=RENEW_S)
+    codec = Codec()
 
     def open_projector(generation: int) -> Projector:
         return Projector(read_model, generation, True, PROJECTIONS, codec)
 
-    consumer = Consumer(log, leases, read_model, open_projector, settings, Silence())
+    running = asyncio.create_task(Consumer(log, leases, read_model, open_projector, settings, Silence()).run(stop))
+    await asyncio.to_thread(told.wait)
+    stop.set()
+    await running
+    for one in (log, read_model, leases):
+        await one.close()
+
+
+async def count(folder: Path, log: SqliteLog, consumers: int) -> tuple[float, int]:
+    """Counts to the log's end with real consumer processes; events per second and records counted.
+
+    The processes start, and find every partition leased to the gate; the clock runs from its opening.
+    """
+    read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
+    leases = SqliteLeases(folder / "backoffice.db")
+    ends = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
+    before = {one.tp: one.next_offset for one in await read_model.progress(await read_model.serving())}
+    await leases.take([f"partition/{tp}" for tp in partitions()], "gate", 600.0)
+    processes = get_context("spawn")
+    told = processes.Event()
+    children = [
+        processes.Process(target=count_until_told, args=(folder, f"benchmark-{number}", told))
+        for number in range(consumers)
+    ]
+    for child in children:
+        child.start()
+    while len(await leases.owners("member/")) < consumers:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(1.0)
+    await leases.release("gate")
     started_s = time.perf_counter()
-    running = asyncio.create_task(consumer.run(stop))
     while {one.tp: one.next_offset for one in await read_model.progress(1)} != ends:  # noqa: ASYNC110
         await asyncio.sleep(0.05)  # Looking more often would cost what is measured.
     seconds = time.perf_counter() - started_s
-    stop.set()
-    await running
+    told.set()
+    for child in children:
+        child.join()
     await read_model.close()
     await leases.close()
     counted = sum(ends.values()) - sum(before.values())
@@ -103,7 +139,7 @@ def handled_rows(folder: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM event_handled").fetchone()[0])
 
 
-async def measure(folder: Path, events: int, after: int) -> None:
+async def measure(folder: Path, events: int, after: int, consumers: int) -> None:
     log = SqliteLog(folder / "log.db")
     for topic in TOPICS:
         await log.create_topic(topic.name, topic.partitions)
@@ -111,12 +147,12 @@ async def measure(folder: Path, events: int, after: int) -> None:
     starts = dict.fromkeys(partitions(), 0)
     if after:
         await fill(log, rows(after, days=after / events), sequences)
-        (rate, _) = await count(folder, log)
+        (rate, _) = await count(folder, log, consumers)
         print(f"the first {after:,} events: {rate:,.0f} events/s")
         starts = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
     await fill(log, rows(events, first=after, seed=2), sequences)
     bare = await read_and_decode(log, starts)
-    (counted, records) = await count(folder, log)
+    (counted, records) = await count(folder, log, consumers)
     print(f"read and decode only: {bare:,.0f} events/s")
     print(f"counted exactly once: {counted:,.0f} events/s ({records:,} events)")
     print(f"ratio: {counted / bare:.2f}; event_handled has {handled_rows(folder)} rows for {len(partitions())} lanes")
@@ -127,10 +163,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--after", type=int, default=0)
+    parser.add_argument("--consumers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        asyncio.run(measure(Path(folder), asked.events, asked.after))
+        asyncio.run(measure(Path(folder), asked.events, asked.after, asked.consumers))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
+from .batch_columns import Identity, LaneRun
 from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
 from .dead_letters import DeadLetter
-from .decoded_batch import DecodedBatch, Identity, LaneRun
+from .decoded_batch import DecodedBatch
 from .errors import StorageUnavailable
 from .facts import FACTS, Facts
 from .record import RecordBatch, TopicPartition

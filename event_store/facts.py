@@ -16,8 +16,6 @@ from .events import LikeChanged, Payload, PaymentCompleted, PaymentRefunded, Pro
 Facts = Mapping[str, pl.DataFrame]
 """Event name → its rows. A type without rows may be absent."""
 
-BUCKET_S = 900
-
 _PLACE: dict[str, Any] = {"offset": pl.Int64, "bucket": pl.Int64, "product_id": pl.String, "currency": pl.String}
 _LINES: dict[str, Any] = {
     **_PLACE,
@@ -36,19 +34,21 @@ FACTS: dict[type[Payload], dict[str, Any]] = {
 """Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0."""
 
 
-Columns = list[Sequence[Any]]
+Columns = list[list[Any]]
+"""Parallel, in the order of `FACTS`."""
 
 
-def rows_of(
-    payload: type[Payload], offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]
-) -> pl.DataFrame:
-    """The rows of events of one type, given as parallel columns."""
-    columns = _COLUMNS[payload](offsets, buckets, data)
+def columns_of(payload: type[Payload], offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
+    """The rows of events of one type, from parallel columns of the events; the columns are the caller's to lengthen."""
+    return _COLUMNS[payload](offsets, buckets, data)
+
+
+def frame_of(payload: type[Payload], columns: Columns) -> pl.DataFrame:
     schema = FACTS[payload]
     return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
 
 
-def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
+def _listed(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
     return [
         *_of_product(offsets, buckets, data),
         [one.version for one in data],
@@ -57,15 +57,15 @@ def _listed(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any])
     ]
 
 
-def _of_product(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
+def _of_product(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
     return [offsets, buckets, [one.product_id for one in data], [one.currency for one in data]]
 
 
-def _liked(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
+def _liked(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
     return [*_of_product(offsets, buckets, data), [one.delta for one in data]]
 
 
-def _lines(offsets: Sequence[int], buckets: Sequence[int], data: Sequence[Any]) -> Columns:
+def _lines(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
     lines = [line for event in data for line in event.lines]
     return [
         [offset for offset, event in zip(offsets, data, strict=True) for _ in event.lines],
@@ -86,7 +86,7 @@ def _first_of_product(lines: Sequence[Any]) -> list[int]:
     return [int(product not in products[:at]) for at, product in enumerate(products)]
 
 
-_COLUMNS: dict[type[Payload], Callable[[Sequence[int], Sequence[int], Sequence[Any]], Columns]] = {
+_COLUMNS: dict[type[Payload], Callable[[list[int], list[int], Sequence[Any]], Columns]] = {
     ProductListed: _listed,
     ProductView: _of_product,
     LikeChanged: _liked,

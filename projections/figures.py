@@ -36,6 +36,10 @@ class UnknownMetric(QuestionError):
     """No projection has that metric."""
 
 
+class SumTooLarge(QuestionError):
+    """Figures that fit add up to one that doesn't."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     by: tuple[str, ...] = ()
@@ -93,12 +97,17 @@ async def _figures(read_model: ReadModel, generation: int, question: Question) -
     extent = await read_model.extent(generation)
     periods = [] if extent is None else _periods(question, extent)
     by_product = "product" in question.by
-    parts = [
-        await read_model.sums(generation, projection.name, periods, by_product=by_product, products=question.products)
-        if periods
-        else _nothing(projection, by_product)
-        for projection in FIGURES
-    ]
+    try:
+        parts = [
+            await read_model.sums(
+                generation, projection.name, periods, by_product=by_product, products=question.products
+            )
+            if periods
+            else _nothing(projection, by_product)
+            for projection in FIGURES
+        ]
+    except OverflowError as error:
+        raise SumTooLarge(f"{error}: ask for a shorter time or for fewer products at once") from error
     return _answer(question, periods, parts)
 
 

@@ -108,9 +108,10 @@ class MemoryReadModel:
         if products is not None:
             rows = rows.filter(pl.col("product_id").is_in(list(products)))
         keys = [*(["product_id"] if by_product else []), "period", "currency"]
-        metrics = [pl.col(metric.name).sum() for metric in self._projections[projection].metrics]
+        metrics = [metric.name for metric in self._projections[projection].metrics]
         parts = [_within(rows, period) for period in periods] or [rows.clear().with_columns(period=pl.lit(""))]
-        return pl.concat(parts).group_by(keys).agg(metrics).sort(keys)
+        sums = pl.concat(parts).group_by(keys).agg(pl.col(metrics).cast(pl.Int128).sum()).sort(keys)
+        return _narrowed(sums, metrics, f"a sum of {projection}")
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
         await asyncio.sleep(0)
@@ -205,10 +206,14 @@ def _sum_of(projection: Projection, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of each key as one. Polars adds 64-bit integers without looking, so it adds them as wider ones."""
     added = [metric.name for metric in projection.metrics if metric.merge is Merge.ADD]
     merged = projection.merged(rows.with_columns(pl.col(added).cast(pl.Int128)))
+    return _narrowed(merged, added, f"a figure of {projection.name}")
+
+
+def _narrowed(rows: pl.DataFrame, names: Sequence[str], what: str) -> pl.DataFrame:
     try:
-        return merged.with_columns(pl.col(added).cast(pl.Int64))
+        return rows.with_columns(pl.col(names).cast(pl.Int64))
     except pl.exceptions.InvalidOperationError as error:
-        raise OverflowError(f"a figure of {projection.name} would go beyond 64 bits: {error}") from error
+        raise OverflowError(f"{what} would go beyond 64 bits") from error
 
 
 def _within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:

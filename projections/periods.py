@@ -22,7 +22,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from event_store.facts import BUCKET_S
+from event_store.buckets import BUCKET_S
 
 from .read_model import Period
 

@@ -121,7 +121,8 @@ class ReadModel(Protocol):
     ) -> pl.DataFrame:
         """Sums of a figure projection's metrics: columns `product_id` (if `by_product`), `period`, `currency`, metrics.
 
-        `period` is the label; periods without rows are absent. Sorted by these key columns.
+        `period` is the label; periods without rows are absent. Sorted by these key columns. Raises OverflowError
+        where a sum does not fit into 64 bits.
         """
         ...
 

@@ -105,7 +105,7 @@ class SqliteReadModel:
             for name, values in rows.items():
                 self._merge(connection, name, generation, values)
 
-        await self._file.write(apply)
+        await self._file.write(apply, grouped=True)
 
     def _merge(
         self, connection: sqlite3.Connection, name: str, generation: int, rows: Sequence[tuple[Any, ...]]
@@ -113,7 +113,7 @@ class SqliteReadModel:
         try:
             merge_rows(connection, self._upserts[name], generation, rows)
         except sqlite3.IntegrityError as error:  # Beyond its range an integer becomes a REAL, which the column refuses.
-            raise OverflowError(f"a figure of {name} would go beyond 64 bits: {error}") from error
+            raise OverflowError(f"a figure of {name} would go beyond 64 bits") from error
 
     async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
         await self._file.write(lambda connection: sqlite_inbox.note_stop(connection, generation, tp, why))
@@ -144,8 +144,16 @@ class SqliteReadModel:
             "products": None if products is None else json.dumps(list(products)),
         }
         (statement, columns) = sums_statement(asked, by_product=by_product, some_products=products is not None)
-        rows = await self._file.read(lambda connection: connection.execute(statement, values).fetchall())
-        return pl.DataFrame(rows, schema=columns, orient="row")
+
+        def add(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            try:
+                return connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if "integer overflow" not in str(error):
+                    raise
+                raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
+
+        return pl.DataFrame(await self._file.read(add), schema=columns, orient="row")
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
         statement = extent_statement(list(self._projections.values()))

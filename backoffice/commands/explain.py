@@ -10,7 +10,7 @@ from rich.table import Table
 
 from backoffice.settings import Settings
 from backoffice.stores import Stores
-from event_store.facts import BUCKET_S
+from event_store.buckets import BUCKET_S
 from projections.catalogue import FIGURES, METRICS
 from projections.explain import Explainer, Explanation
 from projections.figures import UnknownMetric

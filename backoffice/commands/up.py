@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import httpx
 
@@ -56,18 +57,30 @@ def children(settings: Settings) -> list[Child]:
     place = f"{socket.gethostname()[:60]}-{hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:8]}"
     return [
         child(settings, "api"),
-        child(settings, "relay", relay_name=f"relay-{place}"),
-        child(settings, "consumer", consumer_name=f"consumer-{place}"),
+        child(settings, "relay", relay_name=_chosen(settings, "relay_name") or f"relay-{place}"),
+        *(_consumer(settings, place, number) for number in range(1, settings.consumers + 1)),
         child(settings, "archiver"),
         child(settings, "dashboard"),
     ]
 
 
-def child(settings: Settings, command: str, *options: str, **names: str) -> Child:
-    """One command of ours as a process. What `up` was told by options is handed on; a name somebody chose stands."""
-    handed_on = {name: value for name, value in names.items() if name not in settings.model_fields_set}
-    handed_on["time_zone"] = settings.time_zone
-    handed_on["insecure_listen"] = str(settings.insecure_listen).lower()
+def _consumer(settings: Settings, place: str, number: int) -> Child:
+    """One of several consumers: each has a name and, where they were given one, a port of its own."""
+    name = _chosen(settings, "consumer_name") or f"consumer-{place}"
+    if settings.consumers == 1:
+        return child(settings, "consumer", consumer_name=name)
+    port = settings.consumer_port + number - 1 if settings.consumer_port else 0
+    one = child(settings, "consumer", consumer_name=f"{name[:90]}-{number}", consumer_port=str(port))
+    return replace(one, name=f"consumer-{number}")
+
+
+def _chosen(settings: Settings, name: str) -> str | None:
+    return str(getattr(settings, name)) if name in settings.model_fields_set else None
+
+
+def child(settings: Settings, command: str, *options: str, **own: str) -> Child:
+    """One command of ours as a process, with settings of its `own`; what `up` was told by options is handed on."""
+    handed_on = {**own, "time_zone": settings.time_zone, "insecure_listen": str(settings.insecure_listen).lower()}
     return Child(
         command,
         (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir), *options),

@@ -210,3 +210,13 @@ async def test_nobody_sees_half_a_batch(read_model: ReadModel) -> None:
     await asyncio.gather(look(), read_model.commit(batch, serving=True))
     assert set(seen) <= {(0, 0, 0, 0), (7, 7, 7, 1)}
     assert seen[-1] == (7, 7, 7, 1) or (await read_model.position(generation, TP)).next_offset == 7
+
+
+async def test_a_sum_beyond_64_bits_is_refused_and_each_of_its_figures_still_reads(read_model: ReadModel) -> None:
+    most = 2**63 - 1
+    (first, second) = ({"product_id": "85123A", "gross_minor": most}, {"product_id": "22423", "gross_minor": 1})
+    generation = await counted(read_model, rows(SALES, first), rows(SALES, second))
+    with pytest.raises(OverflowError, match="sum of sales would go beyond 64 bits"):
+        await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=False)
+    apart = await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=True)
+    assert apart["gross_minor"].to_list() == [1, most]

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from event_store.batch_columns import Identity
+from event_store.buckets import bucket_of
 from event_store.codec import Codec
 from event_store.dead_letters import DeadLetter
-from event_store.decoded_batch import DecodedBatch, Identity, bucket_of, decode_batch
+from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.envelope import Envelope, parse_time
 from event_store.errors import UndecodableRecord
 from event_store.events import Payload, PaymentCompleted, PaymentRefunded

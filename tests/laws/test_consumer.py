@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -159,3 +160,26 @@ def test_a_batch_whose_storage_is_away_is_counted_when_it_is_back_and_nothing_be
         assert not await figures.dead_letters(1)
 
     in_virtual_time(away)
+
+
+def test_consumers_share_each_topic_and_the_one_that_is_left_takes_all_of_it() -> None:
+    async def share(line: Line) -> None:
+        (stop_one, stop_other) = (asyncio.Event(), asyncio.Event())
+        one = asyncio.create_task(_consumer(line, "one").run(stop_one))
+        other = asyncio.create_task(_consumer(line, "other").run(stop_other))
+        await asyncio.sleep(30.0)
+        assert await _held(line, "one") == await _held(line, "other") == dict.fromkeys(TOPICS, 1)
+        stop_other.set()
+        await other
+        await asyncio.sleep(10.0)
+        assert await _held(line, "one") == TOPICS
+        stop_one.set()
+        await one
+
+    in_virtual_time(share)
+
+
+async def _held(line: Line, owner: str) -> dict[str, int]:
+    """How many partitions of each topic the owner has, where every one has an owner."""
+    leases = await line.leases.take([f"partition/{tp}" for tp in TPS], owner, 15.0)
+    return dict(Counter(lease.name.removeprefix("partition/").rpartition("/")[0] for lease in leases))

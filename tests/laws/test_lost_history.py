@@ -37,10 +37,17 @@ async def _replaced(line: Line, values: list[bytes | None]) -> None:
 REPLACEMENTS: dict[str, tuple[list[bytes | None], type[Stop]]] = {
     "emptied": ([], HistoryLost),
     "shorter": (_values("/a")[:3], HistoryLost),
+    "shorter by one": (_values("/a")[:-1], HistoryLost),
     "as long, and other events": (_values("/b"), LogChanged),
     "longer, and other events": (_values("/b") * 2, LogChanged),
     "the last record rewritten": ([*_values("/a")[:-1], b"{}"], LogChanged),
     "the last record a tombstone": ([*_values("/a")[:-1], None], LogChanged),
+}
+
+
+WHAT_TO_DO: dict[type[Stop], str] = {
+    HistoryLost: r"8 records were counted, and the log ends at offset [037]: .*Put the log back as it was",
+    LogChanged: r"at offset 7 is not the one.*Nothing was reset. Put the log back; or.*rebuild --accept-differences",
 }
 
 
@@ -53,7 +60,7 @@ async def test_a_topic_made_anew_or_cut_off_stops_its_partition(
     (values, stop) = REPLACEMENTS[replacement]
     await _replaced(line, values)
     projector = Projector(figures, 1, True, PROJECTIONS, line.codec)
-    with pytest.raises(stop, match=r"Nothing was reset.*countinghouse rebuild"):
+    with pytest.raises(stop, match=WHAT_TO_DO[stop]):
         await line.partition(CATALOG, projector).run()
     assert await figures.position(1, CATALOG) == position
     await assert_figures(figures, expected)

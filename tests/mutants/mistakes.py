@@ -72,7 +72,7 @@ MISTAKES = (
                 "            for name, values in rows.items():\n"
                 "                self._merge(connection, name, generation, values)\n"
                 "\n"
-                "        await self._file.write(apply)\n",
+                "        await self._file.write(apply, grouped=True)\n",
                 "            for name, values in rows.items():\n"
                 "                self._merge(connection, name, generation, values)\n"
                 "\n"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from event_store.errors import LogUnavailable, StorageUnavailable, StorageUnusable
+from event_store.events import Line, PaymentCompleted
 from event_store.memory_log import MemoryLog
 from projections.memory_read_model import MemoryReadModel
 from tests.web.shop import Shop, viewed
@@ -193,3 +194,19 @@ async def test_metrics_of_two_dashboards_in_one_process_do_not_mix(shop: Shop) -
     async with shop.browser() as first, other.browser() as second:
         texts = [(await client.get("/metrics")).text for client in (first, second, first)]
     assert texts[0] == texts[2] != texts[1]
+
+
+async def test_a_total_beyond_64_bits_is_refused_in_words_and_its_products_still_show(shop: Shop) -> None:
+    most = [Line(f"gold-{number}", 1, 10**15) for number in range(2000)]
+    at = datetime(2011, 11, 30, 12, tzinfo=UTC)
+    orders = [PaymentCompleted(f"order-{number}", f"payment-{number}", "GBP", most) for number in range(5)]
+    await shop.happened(*((order, at) for order in orders))
+    async with shop.browser() as client:
+        total = await client.get("/api/figures?by=day")
+        assert total.status_code == 400
+        assert "would go beyond 64 bits: ask for a shorter time or for fewer products" in total.json()["detail"]
+        each = await client.get("/api/figures?by=product&product=gold-7")
+        assert each.json()["rows"][0]["gross_minor"] == 5 * 10**15
+        page = await client.get("/?from=2011-11-01&to=2011-12-01")
+        assert page.status_code == 400
+        assert "ask for a shorter time" in page.text
