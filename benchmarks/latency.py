@@ -10,52 +10,117 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import aiohttp
 import psutil
 
 from event_store.sqlite_file import SqliteFile
 
 from .running_shop import RunningShop
 
-SELECT_SEEN = "SELECT product_id FROM interest WHERE generation = 1 AND product_id LIKE 'probe-%'"
+SELECT_SEEN = (
+    "SELECT product_id FROM interest WHERE generation = 1 AND product_id IN (SELECT value FROM json_each(:product_ids))"
+)
+LOOKED_FOR = 100
+"""So many probes are looked for at a time, in the order they are sent in: two seconds of them."""
 PROBE_EVERY = 20
 """One view in so many is measured."""
 
 
-async def put(session: aiohttp.ClientSession, shop: RunningShop, product_id: str) -> None:
-    body = {"name": product_id, "price_minor": 100, "currency": "GBP"}
-    async with session.put(f"{shop.api_url}/v1/products/{product_id}", json=body) as answer:
-        answer.raise_for_status()
+class Caller(asyncio.Protocol):
+    """A connection that is kept: a client that takes little of the processors that the shop needs."""
 
+    def __init__(self) -> None:
+        self._transport: Any = None
+        self._received = b""
+        self._answer: asyncio.Future[bytes] | None = None
+        self.is_closed = False
 
-async def view(session: aiohttp.ClientSession, shop: RunningShop, product_id: str) -> float:
-    """The moment of the 2xx."""
-    url = f"{shop.api_url}/v1/products/{product_id}/views"
-    async with session.post(url, json={"visitor_id": "visitor"}) as answer:
-        answer.raise_for_status()
-        await answer.read()
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closed = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the shop closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head = self._received.find(b"\r\n\r\n")
+        if head < 0 or self._answer is None:
+            return
+        at = self._received.index(b"content-length: ") + 16
+        if len(self._received) >= head + 4 + int(self._received[at : self._received.index(b"\r", at)]):
+            (answer, self._received) = (self._received, b"")
+            self._answer.set_result(answer)
+
+    async def call(self, method: str, path: str, body: dict[str, object]) -> float:
+        """The moment of the 2xx."""
+        text = json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(head.encode() + f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        answer = await self._answer
+        if not answer.startswith(b"HTTP/1.1 2"):
+            raise RuntimeError(f"unexpected answer: {answer!r}")
         return time.perf_counter()
+
+
+class Callers:
+    """As many connections as calls are in flight at once."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._free: list[Caller] = []
+
+    async def put(self, product_id: str) -> None:
+        await self._call("PUT", f"/v1/products/{product_id}", {"name": "A", "price_minor": 100, "currency": "GBP"})
+
+    async def view(self, product_id: str) -> float:
+        return await self._call("POST", f"/v1/products/{product_id}/views", {"visitor_id": "visitor"})
+
+    async def _call(self, method: str, path: str, body: dict[str, object]) -> float:
+        caller = self._kept() or await self._connected()
+        answered_s = await caller.call(method, path, body)
+        self._free.append(caller)
+        return answered_s
+
+    def _kept(self) -> Caller | None:
+        while self._free:  # The server closes those that were quiet for some seconds.
+            if not (caller := self._free.pop()).is_closed:
+                return caller
+        return None
+
+    async def _connected(self) -> Caller:
+        (_, caller) = await asyncio.get_running_loop().create_connection(Caller, "127.0.0.1", self._port)
+        return caller
 
 
 class Seen:
     """When each probe's figure could first be read."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, probes: list[str]) -> None:
         self._file = SqliteFile(file)
+        self._awaited = dict.fromkeys(probes)
         self.at_s: dict[str, float] = {}
 
     async def watch(self) -> None:
         while True:
             await self._file.wait_for_news(0.5)
-            rows = await self._file.read(lambda connection: connection.execute(SELECT_SEEN).fetchall())
+            product_ids = json.dumps(list(islice(self._awaited, LOOKED_FOR)))
+            rows = await self._file.read(
+                lambda connection, asked=product_ids: connection.execute(SELECT_SEEN, {"product_ids": asked}).fetchall()
+            )
             now_s = time.perf_counter()
             for (product_id,) in rows:
-                self.at_s.setdefault(product_id, now_s)
+                self.at_s[product_id] = now_s
+                del self._awaited[product_id]
 
     async def all_of(self, product_ids: list[str]) -> None:
         while not all(product_id in self.at_s for product_id in product_ids):  # noqa: ASYNC110
@@ -65,13 +130,13 @@ class Seen:
         await self._file.close()
 
 
-async def load(session: aiohttp.ClientSession, shop: RunningShop, rate: int, seconds: int) -> dict[str, float]:
+async def load(callers: Callers, rate: int, seconds: int) -> dict[str, float]:
     """Views at the rate, evenly; when each probe was accepted."""
     accepted: dict[str, float] = {}
     tasks: list[asyncio.Task[None]] = []
 
     async def one(product_id: str) -> None:
-        at_s = await view(session, shop, product_id)
+        at_s = await callers.view(product_id)
         if product_id.startswith("probe"):
             accepted[product_id] = at_s
 
@@ -97,30 +162,28 @@ def cpu_s(pid: int) -> float:
 
 
 async def measure(shop: RunningShop, rate: int, seconds: int) -> None:
-    seen = Seen(shop.folder / "backoffice.db")
+    probes = [f"probe-{number}" for number in range(0, rate * seconds, PROBE_EVERY)]
+    late = [f"probe-late-{number}" for number in range(10)]
+    seen = Seen(shop.folder / "backoffice.db", [*probes, *late])
     watching = asyncio.create_task(seen.watch())
-    async with aiohttp.ClientSession() as session:
-        probes = [f"probe-{number}" for number in range(0, rate * seconds, PROBE_EVERY)]
-        late = [f"probe-late-{number}" for number in range(10)]
-        for product_id in [*probes, *late, *(f"product-{number}" for number in range(300))]:
-            await put(session, shop, product_id)
-        accepted = await load(session, shop, rate, seconds)
-        await seen.all_of(probes)
-        print(f"accept to visible, {rate}/s: {shown([seen.at_s[p] - accepted[p] for p in probes])}")
-        await asyncio.sleep(3)
-        (before_s, begun_s) = (cpu_s(shop.pid), time.perf_counter())
-        await asyncio.sleep(15)
-        share = (cpu_s(shop.pid) - before_s) / (time.perf_counter() - begun_s)
-        print(f"idle: {share * 100:.2f} % of a core, all processes together")
-        woken = []
-        for product_id in late:
-            await asyncio.sleep(1)
-            at_s = await view(session, shop, product_id)
-            await seen.all_of([product_id])
-            woken.append(seen.at_s[product_id] - at_s)
-        print(
-            f"seen after a quiet second: median {statistics.median(woken) * 1e3:.0f} ms, most {max(woken) * 1e3:.0f} ms"
-        )
+    callers = Callers(shop.api_port)
+    for product_id in [*probes, *late, *(f"product-{number}" for number in range(300))]:
+        await callers.put(product_id)
+    accepted = await load(callers, rate, seconds)
+    await seen.all_of(probes)
+    print(f"accept to visible, {rate}/s: {shown([seen.at_s[p] - accepted[p] for p in probes])}")
+    await asyncio.sleep(3)
+    (before_s, begun_s) = (cpu_s(shop.pid), time.perf_counter())
+    await asyncio.sleep(15)
+    share = (cpu_s(shop.pid) - before_s) / (time.perf_counter() - begun_s)
+    print(f"idle: {share * 100:.2f} % of a core, all processes together")
+    woken = []
+    for product_id in late:
+        await asyncio.sleep(1)
+        at_s = await callers.view(product_id)
+        await seen.all_of([product_id])
+        woken.append(seen.at_s[product_id] - at_s)
+    print(f"seen after a quiet second: median {statistics.median(woken) * 1e3:.0f} ms, most {max(woken) * 1e3:.0f} ms")
     watching.cancel()
     await seen.close()
 

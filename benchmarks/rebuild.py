@@ -60,7 +60,7 @@ async def measure(folder: Path, events: int) -> None:
     for topic in TOPICS:
         await log.create_topic(topic.name, topic.partitions)
     await fill(log, rows(events), Sequences())
-    (live, _) = await count(folder, log)
+    (live, _) = await count(folder, log, 1)
     codec = Codec()
     history = History(log, Archive(folder / "archive", codec), codec)
     from_log_s = await rebuilt(folder, history)

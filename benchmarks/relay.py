@@ -55,7 +55,7 @@ async def measure(folder: Path, events: int) -> None:
         await log.create_topic(topic, partitions)
     write_rows(folder / "commerce.db", rows(events))
     sent = await relayed(outbox, log)
-    (counted, records) = await count(folder, log)
+    (counted, records) = await count(folder, log, 1)
     print(f"relayed: {sent:,.0f} rows/s; counted: {counted:,.0f} events/s ({records:,} events); {sent / counted:.2f}")
     await outbox.close()
     await log.close()

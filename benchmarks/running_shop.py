@@ -22,7 +22,8 @@ class RunningShop:
         self.ports = {f"COUNTINGHOUSE_{name}_PORT": free_port() for name in names}
         self.environment = {**os.environ, **{name: str(port) for name, port in self.ports.items()}}
         self.environment["COUNTINGHOUSE_LOG_LEVEL"] = "warning"
-        self.api_url = f"http://127.0.0.1:{self.ports['COUNTINGHOUSE_API_PORT']}"
+        self.api_port = self.ports["COUNTINGHOUSE_API_PORT"]
+        self.api_url = f"http://127.0.0.1:{self.api_port}"
         self._up: subprocess.Popen[bytes] | None = None
 
     @property

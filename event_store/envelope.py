@@ -61,7 +61,7 @@ def format_time(instant: datetime) -> str:
     """The canonical text of an aware instant; a naive one has no place on the time line and is refused."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant.isoformat()} has no time zone")
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_time(text: str) -> datetime:

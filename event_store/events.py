@@ -99,9 +99,9 @@ class RecordWithheld(Payload, frozen=True, gc=False):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EventType:
-    """How one payload class is named, versioned and routed."""
+    """How one payload class is named, versioned and routed. There is one object of each."""
 
     payload: type[Payload]
     context: str
@@ -114,7 +114,11 @@ class EventType:
     """The type's name where its class can't bear it: an old version that stands beside the newer one."""
 
     def key_of(self, payload: Payload) -> str:
-        return next(str(value) for value in (getattr(payload, field) for field in self.key) if value is not None)
+        for field in self.key:
+            value = getattr(payload, field)
+            if value is not None:
+                return str(value)
+        raise ValueError(f"a {self.name} has none of {', '.join(self.key)}")
 
     @property
     def name(self) -> str:

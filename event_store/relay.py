@@ -25,6 +25,9 @@ from .log import Log
 from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, Lane, Outbox
 from .record import Record, TopicPartition
 
+GATHER_S = 0.005
+"""How long a pass that found few rows lets new ones gather: each pass costs three commits, however few they are."""
+
 
 class RelayObserver(Protocol):
     """Hears what the relay does: for metrics and logs."""
@@ -89,6 +92,8 @@ class Relay:
                 failures = 0
                 if not sent:
                     await self._wait(stop)
+                elif sent < self.settings.max_pass_rows:
+                    await sleep_unless(stop, GATHER_S)
             except TransientError as error:
                 failures += 1
                 self._renew_at = float("-inf")

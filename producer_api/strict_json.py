@@ -52,6 +52,8 @@ def parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def check_keys(body: bytes) -> None:
     """Refuses an object that has one key twice. `body` is known to be JSON."""
+    if body.count(b":") < 2:  # One key at the most, as in nearly every view.
+        return
     try:
         _KEYS.decode(body.decode())
     except _RepeatedKey:
