@@ -47,7 +47,7 @@ class ConsumerSettings:
     """Topic → partitions to count."""
     lease_ttl_s: float = 15.0
     renew_s: float = 5.0
-    poll_s: float = 0.5
+    poll_s: float = 1.0
     max_records: int = MAX_BATCH_RECORDS
     in_flight: int = 3
     """Batches of this process that may be on their way into the database at a time."""
@@ -203,7 +203,7 @@ class Consumer:
         note_at_s = self.clock() + self.settings.note_every_s
         while not ended.is_set():
             try:
-                await self.log.wait_for_news(self.settings.poll_s)
+                news = await self.log.wait_for_news(self.settings.poll_s)
                 bounds = await self.log.bounds(list(self._running))
                 for tp, one in bounds.items():
                     if tp in self._running and one.end > projector.counted(tp):
@@ -211,7 +211,8 @@ class Consumer:
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
                     note_at_s = self.clock() + self.settings.note_every_s
-                await sleep_unless(ended, GATHER_S)
+                if news:
+                    await sleep_unless(ended, GATHER_S)
             except TransientError as error:
                 self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
                 await sleep_unless(ended, self.settings.poll_s)
