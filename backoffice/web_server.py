@@ -32,7 +32,7 @@ class _Server(uvicorn.Server):
         self._stop = stop
 
     async def main_loop(self) -> None:
-        """uvicorn looks ten times a second whether it should end, which is half of what an idle server costs."""
+        """The base class looks ten times a second whether it should end, which is half of what an idle server costs."""
         while not self._stop.is_set() and not await self.on_tick(DATE_TICK):
             await sleep_unless(self._stop, DATE_EVERY_S)
 
