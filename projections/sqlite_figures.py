@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import polars as pl
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from .metric import Merge
 from .projection import Projection
+
+_DECODERS: Mapping[Any, Callable[[str], list[Any]]] = {
+    pl.Int64: msgspec.json.Decoder(list[int]).decode,
+    pl.String: msgspec.json.Decoder(list[str]).decode,
+}
 
 
 def schema(projections: Iterable[Projection]) -> str:
@@ -100,12 +106,17 @@ def extent_statement(projections: Sequence[Projection]) -> str:
     return f"SELECT (SELECT min(b) FROM ({firsts})), (SELECT max(b) FROM ({lasts}))"  # noqa: S608
 
 
-def rows_statement(projection: Projection) -> str:
-    columns = ", ".join(projection.columns)
-    return (
-        f"SELECT {columns} FROM {projection.table.__tablename__} "  # noqa: S608
-        f"WHERE generation = ? ORDER BY {', '.join(projection.key)}"
-    )
+def columns_statement(projection: Projection) -> str:
+    """Each column of generation ?1 as one JSON array: half the time of rows, which need an object for every cell."""
+    columns = ", ".join(f"json_group_array({name})" for name in projection.columns)
+    return f"SELECT {columns} FROM {projection.table.__tablename__} WHERE generation = ?1"  # noqa: S608
+
+
+def frame_of(projection: Projection, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows that `columns_statement` answered with, in key order."""
+    types = schema_of(projection, projection.columns)
+    decoded = {name: _DECODERS[types[name]](text) for name, text in zip(projection.columns, columns, strict=True)}
+    return pl.DataFrame(decoded, schema=types).sort(projection.key)
 
 
 def schema_of(projection: Projection, columns: Sequence[str]) -> dict[str, Any]:

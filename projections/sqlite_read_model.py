@@ -22,11 +22,11 @@ from event_store.sqlite_schema import create_schema
 from .projection import Projection
 from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
 from .sqlite_figures import (
+    columns_statement,
     extent_statement,
+    frame_of,
     merge_rows,
-    rows_statement,
     schema,
-    schema_of,
     sums_statement,
     upsert_statements,
 )
@@ -243,5 +243,4 @@ def _progress(connection: sqlite3.Connection, generation: int, row: tuple[Any, .
 
 
 def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:
-    rows = connection.execute(rows_statement(projection), (generation,)).fetchall()
-    return pl.DataFrame(rows, schema=schema_of(projection, projection.columns), orient="row")
+    return frame_of(projection, connection.execute(columns_statement(projection), (generation,)).fetchone())
