@@ -22,10 +22,11 @@ from event_store.sqlite_schema import create_schema
 from .projection import Projection
 from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
 from .sqlite_figures import (
+    cells_of,
     columns_statement,
     extent_statement,
     frame_of,
-    merge_rows,
+    merge_cells,
     schema,
     sums_statement,
     upsert_statements,
@@ -96,22 +97,20 @@ class SqliteReadModel:
         return await self._file.read(lambda connection: sqlite_inbox.known_ids(connection, generation, ids))
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
-        rows = {name: frame.rows() for name, frame in effect.increments.items()}
+        generation = effect.entry.generation
+        cells = {name: (cells_of(rows, generation), rows.width + 1) for name, rows in effect.increments.items()}
 
         def apply(connection: sqlite3.Connection) -> None:
-            generation = effect.entry.generation
             _check_generation(connection, generation, serving)
             sqlite_inbox.apply(connection, effect.entry)
-            for name, values in rows.items():
-                self._merge(connection, name, generation, values)
+            for name, (values, width) in cells.items():
+                self._merge(connection, name, values, width)
 
         await self._file.write(apply, grouped=True)
 
-    def _merge(
-        self, connection: sqlite3.Connection, name: str, generation: int, rows: Sequence[tuple[Any, ...]]
-    ) -> None:
+    def _merge(self, connection: sqlite3.Connection, name: str, cells: Sequence[Any], width: int) -> None:
         try:
-            merge_rows(connection, self._upserts[name], generation, rows)
+            merge_cells(connection, self._upserts[name], cells, width)
         except sqlite3.IntegrityError as error:  # Beyond its range an integer becomes a REAL, which the column refuses.
             raise OverflowError(f"a figure of {name} would go beyond 64 bits") from error
 

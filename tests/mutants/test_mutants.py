@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("event_store", "projections", "backoffice", "producer_api", "tests", "pyproject.toml")
 
 
-SEEDS = "1-5"
+SEEDS = "1-12"
 """Of them the mistaken simulation has to break a law; without a mistake they are among the suite's own."""
 
 
