@@ -56,10 +56,6 @@ class ConsumerSettings:
     stop_timeout_s: float = STOP_TIMEOUT_S
     """How long all that is in flight may take to end, the leases given back included."""
 
-    @property
-    def partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(topic, n) for topic, count in sorted(self.topics.items()) for n in range(count)]
-
 
 @dataclass(slots=True)
 class _Running:

@@ -34,6 +34,8 @@ from producer_api.backpressure import Backpressure
 from producer_api.commerce import ListProduct
 from producer_api.connect import open_commerce
 
+from .http_connection import Connection, request
+
 CONNECTIONS = 64
 PRODUCTS = 500
 BARE = "/bare"
@@ -73,34 +75,25 @@ async def _serve(app: Litestar, port: int) -> None:
     await uvicorn.Server(config).serve()
 
 
-class Load(asyncio.Protocol):
+class Load(Connection):
     """One connection that sends its next request as soon as the last is answered."""
 
     def __init__(self, requests: list[bytes], until_s: float) -> None:
+        super().__init__()
         self._requests = requests
         self._until_s = until_s
-        self._received = b""
-        self._transport: Any = None
-        self.answered = 0
+        self.count = 0
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
-        self._transport = transport
+        super().connection_made(transport)
         self._send()
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head = self._received.find(b"\r\n\r\n")
-        if head < 0:
+    def answered(self, answer: bytes) -> None:
+        if not answer.startswith(b"HTTP/1.1 202"):
+            self.done.set_exception(RuntimeError(f"unexpected answer: {answer!r}"))
             return
-        at = self._received.index(b"content-length: ") + 16
-        if len(self._received) < head + 4 + int(self._received[at : self._received.index(b"\r", at)]):
-            return
-        if not self._received.startswith(b"HTTP/1.1 202"):
-            self.done.set_exception(RuntimeError(f"unexpected answer: {self._received!r}"))
-            return
-        self._received = b""
-        self.answered += 1
+        self.count += 1
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -109,18 +102,13 @@ class Load(asyncio.Protocol):
 
     def _send(self) -> None:
         if time.perf_counter() < self._until_s:
-            self._transport.write(self._requests[self.answered % len(self._requests)])
+            self.transport.write(self._requests[self.count % len(self._requests)])
         else:
-            self._transport.close()
+            self.transport.close()
 
 
 def requests(path_of: Callable[[object], str], body: bytes) -> list[bytes]:
-    return [
-        f"POST {path_of(number)} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-        for number in range(PRODUCTS)
-    ]
+    return [request("POST", path_of(number), body) for number in range(PRODUCTS)]
 
 
 async def _load(port: int, path: str, seconds: float) -> float:
@@ -138,7 +126,7 @@ async def _load(port: int, path: str, seconds: float) -> float:
         )
         loads.append(load)
     await asyncio.gather(*(load.done for load in loads))
-    return sum(load.answered for load in loads) / (time.perf_counter() - begun_s)
+    return sum(load.count for load in loads) / (time.perf_counter() - begun_s)
 
 
 def load(port: int, path: str, seconds: float, answer: multiprocessing.SimpleQueue[float]) -> None:

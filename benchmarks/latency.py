@@ -16,12 +16,12 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from event_store.sqlite_file import SqliteFile
 
+from .http_connection import Connection, request
 from .running_shop import RunningShop
 
 SELECT_SEEN = (
@@ -33,39 +33,27 @@ PROBE_EVERY = 20
 """One view in so many is measured."""
 
 
-class Caller(asyncio.Protocol):
-    """A connection that is kept: a client that takes little of the processors that the shop needs."""
+class Caller(Connection):
+    """A connection whose answers are waited for."""
 
     def __init__(self) -> None:
-        self._transport: Any = None
-        self._received = b""
+        super().__init__()
         self._answer: asyncio.Future[bytes] | None = None
         self.is_closed = False
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the shop closed the connection"))
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head = self._received.find(b"\r\n\r\n")
-        if head < 0 or self._answer is None:
-            return
-        at = self._received.index(b"content-length: ") + 16
-        if len(self._received) >= head + 4 + int(self._received[at : self._received.index(b"\r", at)]):
-            (answer, self._received) = (self._received, b"")
+    def answered(self, answer: bytes) -> None:
+        if self._answer is not None:
             self._answer.set_result(answer)
 
     async def call(self, method: str, path: str, body: dict[str, object]) -> float:
         """The moment of the 2xx."""
-        text = json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(head.encode() + f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        self.transport.write(request(method, path, json.dumps(body).encode()))
         answer = await self._answer
         if not answer.startswith(b"HTTP/1.1 2"):
             raise RuntimeError(f"unexpected answer: {answer!r}")

@@ -98,17 +98,18 @@ class SqliteReadModel:
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
         generation = effect.entry.generation
-        cells = {name: (cells_of(rows, generation), rows.width + 1) for name, rows in effect.increments.items()}
+        cells = {name: cells_of(rows, generation) for name, rows in effect.increments.items()}
 
         def apply(connection: sqlite3.Connection) -> None:
             _check_generation(connection, generation, serving)
             sqlite_inbox.apply(connection, effect.entry)
-            for name, (values, width) in cells.items():
-                self._merge(connection, name, values, width)
+            for name, values in cells.items():
+                self._merge(connection, name, values)
 
         await self._file.write(apply, grouped=True)
 
-    def _merge(self, connection: sqlite3.Connection, name: str, cells: Sequence[Any], width: int) -> None:
+    def _merge(self, connection: sqlite3.Connection, name: str, cells: Sequence[Any]) -> None:
+        width = 1 + len(self._projections[name].columns)
         try:
             merge_cells(connection, self._upserts[name], cells, width)
         except sqlite3.IntegrityError as error:  # Beyond its range an integer becomes a REAL, which the column refuses.

@@ -69,12 +69,12 @@ MISTAKES = (
             Replacement(
                 "projections/sqlite_read_model.py",
                 "            sqlite_inbox.apply(connection, effect.entry)\n"
-                "            for name, (values, width) in cells.items():\n"
-                "                self._merge(connection, name, values, width)\n"
+                "            for name, values in cells.items():\n"
+                "                self._merge(connection, name, values)\n"
                 "\n"
                 "        await self._file.write(apply, grouped=True)\n",
-                "            for name, (values, width) in cells.items():\n"
-                "                self._merge(connection, name, values, width)\n"
+                "            for name, values in cells.items():\n"
+                "                self._merge(connection, name, values)\n"
                 "\n"
                 "        await self._file.write(apply)\n"
                 "        await self._file.write(lambda connection: sqlite_inbox.apply(connection, effect.entry))\n",
