@@ -21,6 +21,7 @@ from event_store.errors import GenerationChanged, Stop, TransientError
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.record import MAX_BATCH_RECORDS, TopicPartition
+from projections.gathering import Gathering
 from projections.projector import Projector
 from projections.read_model import ReadModel
 
@@ -30,7 +31,7 @@ GROUP = "countinghouse.metrics"
 TURN_S = 0.0005
 """How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
 5 ms each of the commit's statements would wait that long for its turn."""
-GATHER_S = 0.01
+GATHER_S = 0.005
 """How far apart we look for news at least. A batch of ten records costs the processor nearly as much as one of two
 hundred: without it a thousand events a second keep a core busy, and wait for it. All partitions are woken together, so
 their batches share a commit."""
@@ -50,7 +51,7 @@ class ConsumerSettings:
     poll_s: float = 1.0
     max_records: int = MAX_BATCH_RECORDS
     in_flight: int = 3
-    """Batches of this process that may be on their way into the database at a time."""
+    """Transactions of this process that may be on their way into the database at a time."""
     note_every_s: float = 1.0
     """How often positions are published for lag tools."""
     stop_timeout_s: float = STOP_TIMEOUT_S
@@ -87,7 +88,6 @@ class Consumer:
 
     async def _count_until(self, stop: asyncio.Event) -> None:
         await self._patiently(stop, self._begin)
-        in_flight = asyncio.Semaphore(self.settings.in_flight)
         while not stop.is_set():
             projector: list[Projector] = []
 
@@ -96,7 +96,7 @@ class Consumer:
 
             await self._patiently(stop, open_projector)
             if projector:
-                await self._count_generation(projector[0], in_flight, stop)
+                await self._count_generation(projector[0], stop)
         await self._patiently_once(self._end)
 
     async def _begin(self) -> None:
@@ -107,13 +107,14 @@ class Consumer:
     async def _end(self) -> None:
         await self.leases.release(self.settings.owner)
 
-    async def _count_generation(self, projector: Projector, in_flight: asyncio.Semaphore, stop: asyncio.Event) -> None:
+    async def _count_generation(self, projector: Projector, stop: asyncio.Event) -> None:
         """Counts for one generation until it no longer serves or `stop` is set; raises what ended it otherwise."""
         self._stopped.clear()  # What was no longer in the log may be, in another generation's place of it.
+        gathering = Gathering(projector, self.settings.in_flight, self.settings.max_records)
         changed = asyncio.Event()
         ended = asyncio.Event()
         tasks = [
-            asyncio.create_task(self._keep_leases(projector, in_flight, changed, ended)),
+            asyncio.create_task(self._keep_leases(gathering, changed, ended)),
             asyncio.create_task(self._watch_log(projector, ended)),
         ]
         try:
@@ -129,19 +130,17 @@ class Consumer:
             if not task.cancelled():
                 task.result()
 
-    async def _keep_leases(
-        self, projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event, ended: asyncio.Event
-    ) -> None:
+    async def _keep_leases(self, gathering: Gathering, changed: asyncio.Event, ended: asyncio.Event) -> None:
         while not ended.is_set():
             try:
-                if await self.read_model.serving() != projector.generation:
+                if await self.read_model.serving() != gathering.projector.generation:
                     changed.set()  # No batch would say so where every partition is stopped or quiet.
                     return
                 held = await self._take_leases()
             except TransientError as error:
                 self.observer.failed(TopicPartition("leases", -1), error, self.settings.renew_s)
             else:
-                await self._enter(held, projector, in_flight, changed)
+                await self._enter(held, gathering, changed)
             await sleep_unless(ended, self.settings.renew_s)
 
     async def _take_leases(self) -> set[TopicPartition]:
@@ -156,18 +155,15 @@ class Consumer:
             held |= {names[lease.name] for lease in taken}
         return held
 
-    async def _enter(
-        self, held: set[TopicPartition], projector: Projector, in_flight: asyncio.Semaphore, changed: asyncio.Event
-    ) -> None:
+    async def _enter(self, held: set[TopicPartition], gathering: Gathering, changed: asyncio.Event) -> None:
         patience_s = self.settings.lease_ttl_s / 3  # The leases that stay have to be renewed meanwhile.
         await asyncio.gather(*(self._leave(tp, patience_s) for tp in list(self._running) if tp not in held))
         for tp in sorted(held - self._running.keys() - self._stopped):
             partition = Partition(
                 tp,
                 self.log,
-                projector,
+                gathering,
                 self.observer,
-                in_flight,
                 self.backoff,
                 self.settings.max_records,
                 self.crash_points,

@@ -25,6 +25,7 @@ from event_store.errors import (
 )
 from event_store.log import Log
 from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
+from projections.gathering import Gathering
 from projections.projector import Applied, Projector, buried
 
 MAX_UNCLASSIFIED_FAILURES = 3
@@ -51,9 +52,8 @@ class Partition:
 
     tp: TopicPartition
     log: Log
-    projector: Projector
+    gathering: Gathering
     observer: ConsumerObserver
-    in_flight: asyncio.Semaphore
     backoff: Backoff
     max_records: int = MAX_BATCH_RECORDS
     crash_points: CrashPoints = NO_CRASH
@@ -61,6 +61,10 @@ class Partition:
     _end: int | None = None
     """The log's end as far as we were told; None before we have looked."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def projector(self) -> Projector:
+        return self.gathering.projector
 
     def notice(self, end: int) -> None:
         """Whoever watches the log says that it ends at `end`, beyond what is counted."""
@@ -141,10 +145,9 @@ class Partition:
         return False
 
     async def _apply(self, batch: DecodedBatch) -> None:
-        async with self.in_flight:
-            started_s = time.perf_counter()
-            applied = await self.projector.apply_decoded(batch)
-            self.observer.counted(applied, time.perf_counter() - started_s)
+        started_s = time.perf_counter()
+        applied = await self.gathering.apply(batch)
+        self.observer.counted(applied, time.perf_counter() - started_s)
 
     async def _back_off(self, error: Exception, failures: int) -> None:
         wait_s = self.backoff.wait_s(failures)

@@ -14,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections import deque
 from itertools import islice
 from pathlib import Path
 
@@ -61,11 +62,11 @@ class Caller(Connection):
 
 
 class Callers:
-    """As many connections as calls are in flight at once."""
+    """As many connections as calls are in flight at once, used in turn: the server closes one that is quiet."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._free: list[Caller] = []
+        self._free: deque[Caller] = deque()
 
     async def put(self, product_id: str) -> None:
         await self._call("PUT", f"/v1/products/{product_id}", {"name": "A", "price_minor": 100, "currency": "GBP"})
@@ -80,8 +81,8 @@ class Callers:
         return answered_s
 
     def _kept(self) -> Caller | None:
-        while self._free:  # The server closes those that were quiet for some seconds.
-            if not (caller := self._free.pop()).is_closed:
+        while self._free:
+            if not (caller := self._free.popleft()).is_closed:
                 return caller
         return None
 

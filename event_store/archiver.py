@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .archive import Segment
@@ -11,6 +11,7 @@ from .backoff import Backoff, first_of, sleep_unless
 from .decoded_batch import decode_batch
 from .errors import TransientError
 from .history import History
+from .log import Bounds
 from .record import MAX_SEGMENT_RECORDS, TopicPartition
 
 
@@ -41,21 +42,29 @@ class Archiver:
 
     async def seal_all(self) -> Sequence[Segment]:
         """Seals every stretch that is long enough; returns the new segments."""
+        log = self.history.log
+        topics = await log.topics()
+        bounds = await log.bounds(
+            [TopicPartition(topic, one) for topic, count in topics.items() for one in range(count)]
+        )
         sealed: list[Segment] = []
-        for topic, partitions in (await self.history.log.topics()).items():
-            for number in range(partitions):
-                sealed += await self._seal(TopicPartition(topic, number))
+        for tp, (start, end) in (await asyncio.to_thread(self._open_ended, bounds)).items():
+            sealed += await self._seal(tp, start, end)
         return sealed
 
-    async def _seal(self, tp: TopicPartition) -> list[Segment]:
-        archive = self.history.archive
-        present = await asyncio.to_thread(archive.segments, tp)
-        start = present[-1].next_offset if present else 0
-        end = (await self.history.log.bounds([tp]))[tp].end
+    def _open_ended(self, bounds: Mapping[TopicPartition, Bounds]) -> dict[TopicPartition, tuple[int, int]]:
+        """Of each partition what the log has beyond the archive, [start, end)."""
+        return {tp: (self._archived_to(tp), one.end) for tp, one in sorted(bounds.items())}
+
+    def _archived_to(self, tp: TopicPartition) -> int:
+        present = self.history.archive.segments(tp)
+        return present[-1].next_offset if present else 0
+
+    async def _seal(self, tp: TopicPartition, start: int, end: int) -> list[Segment]:
         sealed: list[Segment] = []
         while end - start >= self.min_records:
             records = await self.history.read_log(tp, start, min(end, start + MAX_SEGMENT_RECORDS))
             decoded = await asyncio.to_thread(decode_batch, self.history.codec, records)
-            sealed.append(await asyncio.to_thread(archive.write, records, decoded))
+            sealed.append(await asyncio.to_thread(self.history.archive.write, records, decoded))
             start = records.next_offset
         return sealed

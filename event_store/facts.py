@@ -44,8 +44,17 @@ def columns_of(payload: type[Payload], offsets: list[int], buckets: list[int], d
 
 
 def frame_of(payload: type[Payload], columns: Columns) -> pl.DataFrame:
-    schema = FACTS[payload]
-    return pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
+    schema = FACTS[payload].items()
+    # Half the time of a frame of a dict, for which polars looks at every column again.
+    return pl.DataFrame([pl.Series(name, rows, kind) for (name, kind), rows in zip(schema, columns, strict=True)])
+
+
+def joined(parts: Sequence[Facts]) -> Facts:
+    """The facts of several batches as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    events = dict.fromkeys(event for part in parts for event in part)
+    return {event: pl.concat([part[event] for part in parts if event in part]) for event in events}
 
 
 def _listed(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:

@@ -23,7 +23,7 @@ class Counted:
 
 @dataclass(slots=True)
 class MemoryInbox:
-    """One generation's. Call `check`, apply the batch's effect, then `apply`, without an await between them."""
+    """One generation's. Call `check`, change the figures, then `apply` each entry, without an await between them."""
 
     positions: dict[TopicPartition, Position] = field(default_factory=dict)
     foreign_ids: set[tuple[str, str]] = field(default_factory=set)
@@ -36,14 +36,17 @@ class MemoryInbox:
     def position(self, tp: TopicPartition) -> Position:
         return self.positions.get(tp, Position())
 
-    def check(self, entry: InboxEntry) -> None:
-        """Raises PositionMoved or ForeignIdTaken where the entry can't be taken, and changes nothing."""
-        stored = self.position(entry.tp).next_offset
-        if stored != entry.before.next_offset:
-            raise PositionMoved(stored)
-        taken = self.foreign_ids.intersection(entry.foreign_ids)
-        if taken:
-            raise ForeignIdTaken(f"{entry.tp}: (source, event id) {min(taken)} was handled meanwhile")
+    def check(self, entries: Sequence[InboxEntry]) -> None:
+        """Raises PositionMoved or ForeignIdTaken where one of the entries can't be taken, and changes nothing."""
+        taken: set[tuple[str, str]] = set()
+        for entry in entries:
+            stored = self.position(entry.tp).next_offset
+            if stored != entry.before.next_offset:
+                raise PositionMoved(stored)
+            repeated = {one for one in entry.foreign_ids if one in self.foreign_ids or one in taken}
+            if repeated:
+                raise ForeignIdTaken(f"{entry.tp}: (source, event id) {min(repeated)} was handled meanwhile")
+            taken.update(entry.foreign_ids)
 
     def apply(self, entry: InboxEntry, now_us: int) -> None:
         """Takes an entry that `check` let pass."""

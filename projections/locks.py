@@ -65,7 +65,7 @@ class ProductLocks:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._give_back(product_id)  # The lock was handed over in the moment of the cancellation.
-            else:
+            elif (turn, task) in held.waiting:  # Or it was passed over, between the cancellation and now.
                 held.waiting.remove((turn, task))
             raise
 

@@ -22,7 +22,6 @@ from event_store.memory_news import News
 from event_store.record import TopicPartition
 
 from .catalogue import PROJECTIONS
-from .metric import Merge
 from .projection import Projection
 from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
 
@@ -67,15 +66,16 @@ class MemoryReadModel:
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
         await asyncio.sleep(0)
-        entry = effect.entry
-        cell = self._open(entry.generation)
-        if serving != (entry.generation == self._serving):
+        generation = effect.generation
+        cell = self._open(generation)
+        if serving != (generation == self._serving):
             raise GenerationChanged(
-                f"generation {entry.generation} {'no longer serves' if serving else 'serves now'}; read it again"
+                f"generation {generation} {'no longer serves' if serving else 'serves now'}; read it again"
             )
-        cell.inbox.check(entry)
-        merged = self._merged(entry.generation, effect.increments)
-        cell.inbox.apply(entry, self._clock())
+        cell.inbox.check(effect.entries)
+        merged = self._merged(generation, effect.increments)
+        for entry in effect.entries:
+            cell.inbox.apply(entry, self._clock())
         cell.rows.update(merged)
         self._news.tell()
         await asyncio.sleep(0)
@@ -188,7 +188,7 @@ class MemoryReadModel:
 
     def _merged(self, generation: int, increments: Increments) -> dict[str, pl.DataFrame]:
         return {
-            name: _sum_of(self._projections[name], pl.concat([self._rows(generation, name), rows]))
+            name: self._projections[name].merged(pl.concat([self._rows(generation, name), rows]))
             for name, rows in increments.items()
         }
 
@@ -200,13 +200,6 @@ class MemoryReadModel:
 def _empty(projection: Projection) -> pl.DataFrame:
     fields = projection.table.model_fields
     return pl.DataFrame(schema={name: _TYPES[fields[name].annotation] for name in projection.columns})
-
-
-def _sum_of(projection: Projection, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of each key as one. Polars adds 64-bit integers without looking, so it adds them as wider ones."""
-    added = [metric.name for metric in projection.metrics if metric.merge is Merge.ADD]
-    merged = projection.merged(rows.with_columns(pl.col(added).cast(pl.Int128)))
-    return _narrowed(merged, added, f"a figure of {projection.name}")
 
 
 def _narrowed(rows: pl.DataFrame, names: Sequence[str], what: str) -> pl.DataFrame:

@@ -47,24 +47,31 @@ class Projection:
     def columns(self) -> tuple[str, ...]:
         return (*self.key, *(metric.name for metric in self.metrics))
 
-    def contributed(self, facts: Facts) -> pl.DataFrame | None:
-        """One row per fact: the key, and what the fact adds to each metric; None where no fact concerns it."""
+    def increments(self, facts: Facts) -> pl.DataFrame | None:
+        """One row per key: what the facts add to it all together, in key order; None where there is nothing.
+
+        Raises OverflowError, as `merged`.
+        """
         parts = [
             facts[event].lazy().select(columns)
             for event, columns in self._selected.items()
             if event in facts and facts[event].height
         ]
-        return pl.concat(parts).collect(engine="in-memory", optimizations=_AS_WRITTEN) if parts else None
-
-    def increments(self, facts: Facts) -> pl.DataFrame | None:
-        """One row per key: what the facts add to it all together, in key order; None where there is nothing."""
-        rows = self.contributed(facts)
-        return None if rows is None else self.merged(rows)
+        return self._summed(pl.concat(parts)) if parts else None
 
     def merged(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of the same key as one, in key order: contributions to an increment, or several increments to one."""
-        summed = rows.lazy().group_by(self.key).agg(self._sums).sort(self.key)
-        return summed.collect(engine="in-memory", optimizations=_AS_WRITTEN)
+        """Several increments, or figures and increments, as one: a row per key, in key order.
+
+        Raises OverflowError where a figure would go beyond 64 bits.
+        """
+        return self._summed(rows.lazy())
+
+    def _summed(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        summed = rows.group_by(self.key).agg(self._sums).sort(self.key)
+        try:
+            return summed.collect(engine="in-memory", optimizations=_AS_WRITTEN)
+        except pl.exceptions.InvalidOperationError as error:
+            raise OverflowError(f"a figure of {self.name} would go beyond 64 bits") from error
 
     def _added(self, metric: Metric, adds: Mapping[str, pl.Expr]) -> pl.Expr:
         return adds.get(metric.name, _NOTHING).alias(metric.name)
@@ -72,4 +79,5 @@ class Projection:
     def _merged(self, metric: Metric) -> pl.Expr:
         if metric.merge is Merge.LATEST:
             return pl.col(metric.name).sort_by([one.name for one in self.metrics]).last()
-        return pl.col(metric.name).sum()
+        # Polars adds 64-bit integers without looking and wraps round at their end, which would be a wrong figure.
+        return pl.col(metric.name).cast(pl.Int128).sum().cast(pl.Int64)

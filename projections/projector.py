@@ -11,28 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import polars as pl
 
 from event_store.codec import Codec
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.dead_letters import Breaker, DeadLetter
 from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.errors import GenerationChanged, PositionMoved
+from event_store.facts import joined
 from event_store.handled import HandledRanges
 from event_store.inbox import InboxEntry, Position
 from event_store.record import RecordBatch, TopicPartition
 
 from .locks import ProductLocks
-from .metric import Merge
 from .projection import Projection
 from .read_model import Effect, Increments, ReadModel
 
 UNCOUNTABLE = "UNCOUNTABLE"
 """The reason of a dead letter that decodes and fails when it is counted."""
-MAX_SUM = 2**63 - 1
-"""The largest figure there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,19 @@ class Applied:
     records: int
     duplicates: int
     dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A batch less its duplicates, and its book-keeping."""
+
+    new: DecodedBatch
+    entry: InboxEntry
+
+    @property
+    def applied(self) -> Applied:
+        records = len(self.new)
+        return Applied(self.new.tp, self.new.next_offset, records, self.entry.duplicates, len(self.new.dead))
 
 
 @dataclass(slots=True)
@@ -87,32 +95,24 @@ class Projector:
         return await self.apply_decoded(decode_batch(self.codec, batch))
 
     async def apply_decoded(self, batch: DecodedBatch) -> Applied:
-        before = await self.position(batch.tp)
-        if before.next_offset != batch.first_offset:
-            raise PositionMoved(before.next_offset)
-        (new, after) = await self._admit(batch, before)
-        entry = self._entry(new, before, after)
-        breaker = self._breaker(batch.tp)
-        if breaker is not None:
-            breaker.admit(batch.tp, batch.next_offset, len(new.dead))
-        increments = self.fold(new)
-        async with self.locks.hold(_products(increments)):
-            await self._commit(Effect(entry, increments))
-        self._positions[batch.tp] = after
-        if breaker is not None:
-            breaker.passed(batch.next_offset, len(new.dead))
-        self.crash_points.passing("consumer.after_memory")
-        return Applied(batch.tp, batch.next_offset, len(batch), entry.duplicates, len(new.dead))
+        return (await self.apply_together([batch]))[0]
 
-    def fold(self, batch: DecodedBatch) -> Increments:
-        """What the batch adds. Raises OverflowError where a sum may not fit: count fewer records at a time."""
-        folded: dict[str, pl.DataFrame] = {}
-        for projection in self.projections:
-            rows = projection.contributed(batch.facts)
-            if rows is not None:
-                _check_sums(projection, rows)
-                folded[projection.name] = projection.merged(rows)
-        return folded
+    async def apply_together(self, batches: Sequence[DecodedBatch]) -> list[Applied]:
+        """Counts one batch each of several partitions in one transaction: all of them, or none. Raises as `apply`."""
+        admitted = [await self._admit(batch) for batch in batches]
+        increments = self.fold([one.new for one in admitted])
+        async with self.locks.hold(_products(increments)):
+            await self._commit(Effect([one.entry for one in admitted], increments))
+        for one in admitted:
+            self._remember(one)
+        self.crash_points.passing("consumer.after_memory")
+        return [one.applied for one in admitted]
+
+    def fold(self, batches: Sequence[DecodedBatch]) -> Increments:
+        """What the batches add. Raises OverflowError where a sum does not fit: count fewer records at a time."""
+        facts = joined([batch.facts for batch in batches])
+        folded = {projection.name: projection.increments(facts) for projection in self.projections}
+        return {name: rows for name, rows in folded.items() if rows is not None}
 
     async def _commit(self, effect: Effect) -> None:
         try:
@@ -121,10 +121,27 @@ class Projector:
             self._positions.clear()
             raise
         except BaseException:
-            self.forget(effect.entry.tp)  # The outcome may be unknown: the table decides.
+            for entry in effect.entries:
+                self.forget(entry.tp)  # The outcome may be unknown: the table decides.
             raise
 
-    async def _admit(self, batch: DecodedBatch, before: Position) -> tuple[DecodedBatch, Position]:
+    def _remember(self, one: _Admitted) -> None:
+        self._positions[one.entry.tp] = one.entry.after
+        breaker = self._breaker(one.entry.tp)
+        if breaker is not None:
+            breaker.passed(one.new.next_offset, len(one.new.dead))
+
+    async def _admit(self, batch: DecodedBatch) -> _Admitted:
+        before = await self.position(batch.tp)
+        if before.next_offset != batch.first_offset:
+            raise PositionMoved(before.next_offset)
+        (new, after) = await self._less_duplicates(batch, before)
+        breaker = self._breaker(batch.tp)
+        if breaker is not None:
+            breaker.admit(batch.tp, batch.next_offset, len(new.dead))
+        return _Admitted(new, self._entry(new, before, after))
+
+    async def _less_duplicates(self, batch: DecodedBatch, before: Position) -> tuple[DecodedBatch, Position]:
         """The batch less its duplicates, and the position after it."""
         handled = dict(before.handled)
         gone: list[int] = []
@@ -165,21 +182,6 @@ def buried(batch: DecodedBatch, record: RecordBatch, error: Exception) -> Decode
     (raw, appended_at_us) = (record.values[0], record.appended_at_us[0])
     letter = DeadLetter(batch.tp, batch.first_offset, raw, UNCOUNTABLE, detail, appended_at_us)
     return replace(batch, facts={}, dead=[letter])
-
-
-def _check_sums(projection: Projection, rows: pl.DataFrame) -> None:
-    """Polars adds 64-bit integers without looking and wraps round at their end, which would be a wrong figure."""
-    for metric in projection.metrics:
-        if metric.merge is Merge.ADD:
-            total = sum(map(abs, rows.get_column(metric.name).to_list())) if _is_large(rows, metric.name) else 0
-            if total > MAX_SUM:
-                raise OverflowError(f"{projection.name}.{metric.name} of {rows.height} rows adds up to {total}")
-
-
-def _is_large(rows: pl.DataFrame, name: str) -> bool:
-    column = rows.get_column(name)
-    extremes: Any = (column.min(), column.max())
-    return bool(max(map(abs, extremes)) * rows.height > MAX_SUM)
 
 
 def _products(increments: Increments) -> set[str]:

@@ -44,10 +44,16 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Everything one batch changes."""
+    """Everything that one batch changes, or several batches of different partitions that are counted together."""
 
-    entry: InboxEntry
+    entries: Sequence[InboxEntry]
+    """One per batch, all of one generation."""
     increments: Increments
+    """Of all batches together."""
+
+    @property
+    def generation(self) -> int:
+        return self.entries[0].generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ class ReadModel(Protocol):
         ...
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
-        """Applies the batch in one transaction, or not at all.
+        """Applies all of it in one transaction, or nothing.
 
         `serving` says what the caller believes its generation is; when that has changed it raises
         GenerationChanged. Raises PositionMoved, ForeignIdTaken, OverflowError where a figure would not fit into

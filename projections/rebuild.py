@@ -25,24 +25,22 @@ from event_store.errors import (
 )
 from event_store.history import History
 from event_store.lease import Leases
-from event_store.record import RecordBatch, TopicPartition
+from event_store.record import MAX_SEGMENT_RECORDS, RecordBatch, TopicPartition
 
 from .comparison import Comparison, compare
+from .gathering import Gathering
 from .projection import Projection
 from .projector import Projector, buried
 from .read_model import Generation, ReadModel, State
+from .rebuild_lease import LEASE_TTL_S, RebuildLease
 
-LEASE = "rebuild"
-LEASE_TTL_S = 15.0
 MAX_SWITCH_ATTEMPTS = 200
 MAX_FAILURES = 10
 """How often in a row a partition's storage or log may fail before the rebuild gives up; some half a minute."""
+GATHER_S = 0.02
+"""How long a stretch of one partition waits for others, to be counted with them."""
 MAX_UNCOUNTABLE = 100
 """Records that may fail for a reason nobody has classified; more of them are a fault of ours."""
-
-
-class RebuildRunning(EventStoreError):
-    """Another rebuild or rollback holds the lease."""
 
 
 class RebuildRefused(EventStoreError):
@@ -91,8 +89,9 @@ class Rebuild:
     keep_retired: int = 1
     """How many generations that served before are kept for rollback."""
     crash_points: CrashPoints = NO_CRASH
-    at_a_time: int = 2
-    """Partitions read and folded at a time."""
+    at_a_time: int = 6
+    """Partitions read at a time. What they have ready together is counted together: an order's products lie in several
+    partitions' sales, whose rows are then written once."""
     backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=5.0))
     lease_ttl_s: float = LEASE_TTL_S
     """How long a rebuild that died holds up the next one."""
@@ -107,7 +106,7 @@ class Rebuild:
 
         Raises RebuildRefused, RebuildRunning, HistoryLost, LogChanged, or the TransientError that did not pass.
         """
-        async with _Lease(self.leases, self.owner, self.lease_ttl_s):
+        async with RebuildLease(self.leases, self.owner, self.lease_ttl_s):
             serving = await self.read_model.serving()
             for tp in await self._partitions():
                 await self.history.check(tp)
@@ -129,7 +128,7 @@ class Rebuild:
 
     async def roll_back(self, note: str) -> Rebuilt:
         """Brings the generation that served last up to date and lets it serve again."""
-        async with _Lease(self.leases, self.owner, self.lease_ttl_s):
+        async with RebuildLease(self.leases, self.owner, self.lease_ttl_s):
             serving = await self.read_model.serving()
             earlier = _served_before(await self.read_model.generations())
             if not earlier:
@@ -181,18 +180,20 @@ class Rebuild:
         total = self._counted
         for tp, end in targets.items():
             total += max(0, end - (await projector.position(tp)).next_offset)
+        gathering = Gathering(projector, at_a_time=2, max_records=MAX_SEGMENT_RECORDS, wait_s=GATHER_S)
         turn = asyncio.Semaphore(self.at_a_time)
         try:
             async with asyncio.TaskGroup() as group:
                 for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
-                    group.create_task(self._count_partition(projector, tp, end, turn, total))
+                    group.create_task(self._count_partition(gathering, tp, end, turn, total))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
     async def _count_partition(
-        self, projector: Projector, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int
+        self, gathering: Gathering, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int
     ) -> None:
         """Counts to `end`. What fails for a moment is repeated from where the table says that we stand."""
+        projector = gathering.projector
         failures = 0
         async with turn:
             while True:
@@ -201,7 +202,7 @@ class Rebuild:
                     self._stands_at(tp, start, total)
                     async with aclosing(self.history.read(tp, start, end)) as batches:
                         async for batch in batches:
-                            await self._apply(projector, batch)
+                            await self._apply(gathering, batch)
                             failures = 0
                             self.crash_points.passing("rebuild.after_chunk")
                             self._stands_at(tp, batch.next_offset, total)
@@ -220,14 +221,14 @@ class Rebuild:
             self._reached[tp] = next_offset
             self.observer.progressed(self._counted, total)
 
-    async def _apply(self, projector: Projector, batch: DecodedBatch) -> None:
+    async def _apply(self, gathering: Gathering, batch: DecodedBatch) -> None:
         try:
-            await projector.apply_decoded(batch)
+            await gathering.apply(batch)
         except EventStoreError:
             raise
         except Exception as error:
             records = await self.history.read_log(batch.tp, batch.first_offset, batch.next_offset)
-            await self._narrow(projector, records, error)
+            await self._narrow(gathering.projector, records, error)
 
     async def _narrow(self, projector: Projector, records: RecordBatch, error: Exception) -> None:
         """Halves what fails for a reason nobody has classified, as live counting does, to find the record behind it."""
@@ -262,34 +263,3 @@ def _served_before(generations: Sequence[Generation]) -> list[Generation]:
     """Retired generations, the one that served last first."""
     retired = [one for one in generations if one.state is State.RETIRED]
     return sorted(retired, key=lambda one: one.served_at_us or 0, reverse=True)
-
-
-class _Lease:
-    """Holds the rebuild's lease while the block runs."""
-
-    def __init__(self, leases: Leases, owner: str, ttl_s: float) -> None:
-        self._leases = leases
-        self._owner = owner
-        self._ttl_s = ttl_s
-        self._renewing: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> None:
-        if not await self._leases.take([LEASE], self._owner, self._ttl_s):
-            holder = ", ".join(sorted(await self._leases.owners(LEASE)))
-            raise RebuildRunning(
-                f"a rebuild or rollback is running ({holder}); wait for its end, or {self._ttl_s:.0f} s"
-            )
-        self._renewing = asyncio.create_task(self._renew())
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
-        with suppress(EventStoreError):
-            await self._leases.release(self._owner)
-
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._ttl_s / 3)
-            with suppress(EventStoreError):
-                await self._leases.take([LEASE], self._owner, self._ttl_s)

@@ -97,12 +97,13 @@ class SqliteReadModel:
         return await self._file.read(lambda connection: sqlite_inbox.known_ids(connection, generation, ids))
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
-        generation = effect.entry.generation
+        generation = effect.generation
         cells = {name: cells_of(rows, generation) for name, rows in effect.increments.items()}
 
         def apply(connection: sqlite3.Connection) -> None:
             _check_generation(connection, generation, serving)
-            sqlite_inbox.apply(connection, effect.entry)
+            for entry in effect.entries:
+                sqlite_inbox.apply(connection, entry)
             for name, values in cells.items():
                 self._merge(connection, name, values)
 

@@ -124,7 +124,12 @@ def _third_party(ours: list[Source]) -> list[str]:
 
 def _output(program: str, *arguments: str) -> str:
     run = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-B", "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()

@@ -59,7 +59,7 @@ def effect(generation: int, before: Position, batch: Batch) -> Effect:
         last_appended_at_us=APPENDED_AT_US + next_offset,
         duplicates=batch.duplicates,
     )
-    return Effect(entry, batch.increments)
+    return Effect([entry], batch.increments)
 
 
 def letter(offset: int, raw: bytes | None, tp: TopicPartition = TP) -> DeadLetter:

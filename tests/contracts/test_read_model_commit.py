@@ -10,7 +10,7 @@ from event_store.errors import ForeignIdTaken, GenerationChanged, PositionMoved
 from event_store.handled import HandledRanges
 from event_store.inbox import Position
 from projections.interest import INTEREST
-from projections.read_model import PartitionProgress, ReadModel
+from projections.read_model import Effect, PartitionProgress, ReadModel
 
 from .conftest import Open
 from .effects import APPENDED_AT_US, OTHER, SOURCE, TP, Batch, commit, effect, gross, letter, rows, sold
@@ -75,6 +75,43 @@ async def test_partitions_are_counted_independently(read_model: ReadModel) -> No
     assert await gross(read_model, generation) == {"85123A": 600}
     assert (await read_model.position(generation, TP)).next_offset == 3
     assert (await read_model.position(generation, OTHER)).next_offset == 5
+
+
+async def test_batches_of_several_partitions_are_committed_together(read_model: ReadModel) -> None:
+    generation = await read_model.serving()
+    await read_model.commit(_together(generation, Batch(3, sold("85123A", 600)), Batch(5, tp=OTHER)), serving=True)
+    assert await gross(read_model, generation) == {"85123A": 600}
+    assert [await read_model.position(generation, tp) for tp in (TP, OTHER)] == [
+        Position(3, 21, {SOURCE: HandledRanges(((1, 3),))}),
+        Position(5, 35, {SOURCE: HandledRanges(((1, 5),))}),
+    ]
+
+
+async def test_where_one_of_several_batches_is_refused_none_is_counted(read_model: ReadModel) -> None:
+    generation = await read_model.serving()
+    together = _together(generation, Batch(3, sold("85123A", 600), foreign_ids=[("shop", "a")]), Batch(5, tp=OTHER))
+    await commit(read_model, generation, Batch(1, tp=OTHER))
+    with pytest.raises(PositionMoved) as moved:
+        await read_model.commit(together, serving=True)
+    assert moved.value.next_offset == 1
+    assert await gross(read_model, generation) == {}
+    assert await read_model.position(generation, TP) == Position()
+    assert await read_model.known_ids(generation, [("shop", "a")]) == set()
+
+
+async def test_an_id_that_two_batches_bring_together_is_refused(read_model: ReadModel) -> None:
+    generation = await read_model.serving()
+    ids = [("shop", "a")]
+    together = _together(generation, Batch(3, foreign_ids=ids), Batch(5, foreign_ids=ids, tp=OTHER))
+    with pytest.raises(ForeignIdTaken):
+        await read_model.commit(together, serving=True)
+    assert await read_model.position(generation, TP) == Position()
+
+
+def _together(generation: int, first: Batch, second: Batch) -> Effect:
+    """Two batches, each the first of its partition; the figures are the first one's."""
+    entries = [*effect(generation, Position(), first).entries, *effect(generation, Position(), second).entries]
+    return Effect(entries, first.increments)
 
 
 async def test_handled_ranges_come_back_exactly_with_their_holes(read_model: ReadModel) -> None:

@@ -24,6 +24,7 @@ from event_store.record import Record, TopicPartition
 from event_store.relay import Relay, RelaySettings
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Comparison
+from projections.gathering import Gathering
 from projections.memory_read_model import MemoryReadModel
 from projections.projector import Applied, Projector
 from projections.read_model import ReadModel
@@ -162,9 +163,8 @@ class Line:
         return projector
 
     def partition(self, tp: TopicPartition, projector: Projector, max_records: int = 3000) -> Partition:
-        in_flight = asyncio.Semaphore(3)
         backoff = Backoff(0.001, 0.002)
-        return Partition(tp, self.log, projector, self.observed, in_flight, backoff, max_records)
+        return Partition(tp, self.log, Gathering(projector), self.observed, backoff, max_records)
 
     async def count_live(self, tp: TopicPartition, projector: Projector, max_records: int = 3000) -> None:
         """As a consumer does: errors are repeated or narrowed down. Returns at the log's end, raises a Stop."""

@@ -17,6 +17,7 @@ from projections.catalogue import PROJECTIONS
 from projections.projector import Projector
 from projections.read_model import ReadModel
 from projections.sqlite_read_model import SqliteReadModel
+from tests.simulation.virtual_time import VirtualTimeLoop
 
 from .histories import batch_of, events_of_every_kind
 from .line import CATALOG, TOPICS, TPS, Line, assert_figures, in_virtual_time
@@ -28,7 +29,10 @@ MOST = 200
 async def broken_off(work: Coroutine[Any, Any, Any], after: int) -> bool:
     """Cancels `work` after it gave way `after` times; whether it was still running."""
     task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
     for _ in range(after):
+        if isinstance(loop, VirtualTimeLoop):
+            loop.go_on(0.001)
         await asyncio.sleep(0)
     running = not task.done()
     task.cancel()

@@ -111,6 +111,30 @@ def test_a_lock_handed_to_a_task_in_the_moment_of_its_cancellation_goes_on_to_th
     run_virtual(main)
 
 
+def test_a_task_cancelled_in_the_moment_before_the_lock_comes_to_it_is_passed_over() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        shelf = Shelf()
+        freed = asyncio.Event()
+
+        async def holder() -> None:
+            async with shelf.locks.hold(["a"]):
+                await freed.wait()
+
+        first = asyncio.create_task(holder())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(shelf.work(2, ["a"], 1.0))
+        third = asyncio.create_task(shelf.work(3, ["a"], 1.0))
+        await asyncio.sleep(0.5)
+        freed.set()  # The first gives the lock back before the second hears of its cancellation.
+        second.cancel()
+        outcomes = await asyncio.gather(first, second, third, return_exceptions=True)
+        assert isinstance(outcomes[1], asyncio.CancelledError)
+        assert (shelf.worked[2], shelf.worked[3]) == (0, 1)
+        assert len(shelf.locks) == 0
+
+    run_virtual(main)
+
+
 def test_a_busy_product_makes_a_batch_wait_and_not_go_without_it() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         shelf = Shelf()

@@ -36,9 +36,10 @@ MISTAKES = (
         (
             Replacement(
                 "projections/projector.py",
-                "        increments = self.fold(new)\n",
+                "        increments = self.fold([one.new for one in admitted])\n",
                 '        free = ~pl.col("product_id").is_in(list(self.locks._held))\n'
-                "        increments = {name: rows.filter(free) for name, rows in self.fold(new).items()}\n",
+                "        folded = self.fold([one.new for one in admitted])\n"
+                "        increments = {name: rows.filter(free) for name, rows in folded.items()}\n",
             ),
         ),
         (FIGURES + "test_two_batches_that_meet_in_a_product_are_both_counted_whole",),
@@ -68,7 +69,8 @@ MISTAKES = (
         (
             Replacement(
                 "projections/sqlite_read_model.py",
-                "            sqlite_inbox.apply(connection, effect.entry)\n"
+                "            for entry in effect.entries:\n"
+                "                sqlite_inbox.apply(connection, entry)\n"
                 "            for name, values in cells.items():\n"
                 "                self._merge(connection, name, values)\n"
                 "\n"
@@ -77,7 +79,8 @@ MISTAKES = (
                 "                self._merge(connection, name, values)\n"
                 "\n"
                 "        await self._file.write(apply)\n"
-                "        await self._file.write(lambda connection: sqlite_inbox.apply(connection, effect.entry))\n",
+                "        for entry in effect.entries:\n"
+                "            await self._file.write(lambda opened, one=entry: sqlite_inbox.apply(opened, one))\n",
             ),
         ),
         (INTERRUPTIONS + "test_a_batch_broken_off_while_a_file_is_written_is_counted_once",),
@@ -143,11 +146,12 @@ MISTAKES = (
             Replacement(
                 "projections/projector.py",
                 "        async with self.locks.hold(_products(increments)):\n"
-                "            await self._commit(Effect(entry, increments))\n"
-                "        self._positions[batch.tp] = after\n",
-                "        self._positions[batch.tp] = after\n"
+                "            await self._commit(Effect([one.entry for one in admitted], increments))\n",
+                "        for one in admitted:\n"
+                "            self._remember(one)\n"
                 "        async with self.locks.hold(_products(increments)):\n"
-                "            await self.read_model.commit(Effect(entry, increments), serving=self.serving)\n",
+                "            effect = Effect([one.entry for one in admitted], increments)\n"
+                "            await self.read_model.commit(effect, serving=self.serving)\n",
             ),
         ),
         (INTERRUPTIONS + "test_a_batch_broken_off_at_every_await_is_counted_once",),

@@ -78,7 +78,7 @@ class Watch:
         if name == "hold_lanes":
             return lambda result: self._lanes_held(place, result)
         if name == "commit":
-            return lambda result: self._committed(args[0].entry.generation)
+            return lambda result: self._committed(args[0].generation)
         if name == "switch":
             return lambda result: self._switched(args[0])
         if name == "note_positions":

@@ -22,7 +22,8 @@ from event_store.relay import Relay, RelaySettings
 from projections.catalogue import PROJECTIONS
 from projections.locks import ProductLocks
 from projections.projector import Applied, Projector
-from projections.rebuild import NothingToRollBackTo, Rebuild, RebuildRunning
+from projections.rebuild import NothingToRollBackTo, Rebuild
+from projections.rebuild_lease import RebuildRunning
 
 from .faults import Life
 from .virtual_time import LIFE, SimulatedTask

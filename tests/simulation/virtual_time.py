@@ -72,6 +72,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         """Microseconds since 1970 UTC on the virtual clock."""
         return EPOCH_US + round(self._jump.now_s * 1e6)
 
+    def go_on(self, seconds: float) -> None:
+        """Moves the clock while there is work, as it moves on real machines."""
+        self._jump.now_s += seconds
+
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
