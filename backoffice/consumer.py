@@ -17,7 +17,7 @@ from typing import Any
 
 from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
-from event_store.errors import GenerationChanged, Stop, TransientError
+from event_store.errors import GenerationChanged, Stop, TransientError, UnknownTopic
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.record import MAX_BATCH_RECORDS, TopicPartition
@@ -80,6 +80,8 @@ class Consumer:
     _stopped: set[TopicPartition] = field(default_factory=set)
     """Partitions that must not go on until somebody has looked; a restart and another generation look again."""
     _noted: dict[TopicPartition, int] = field(default_factory=dict)
+    _lost: UnknownTopic | None = None
+    """A topic that was there when we began is gone: nothing that this process can wait for."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Counts until `stop` is set, ends its batches, and gives its leases back, in `stop_timeout_s` all together."""
@@ -129,6 +131,8 @@ class Consumer:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+        if self._lost is not None:
+            raise self._lost
 
     async def _keep_leases(self, gathering: Gathering, changed: asyncio.Event, ended: asyncio.Event) -> None:
         while not ended.is_set():
@@ -184,6 +188,9 @@ class Consumer:
             await self._patiently_once(partial(self.read_model.note_stop, generation, partition.tp, str(stop)))
         except TransientError as error:
             self.observer.failed(partition.tp, error, self.settings.renew_s)
+        except UnknownTopic as error:
+            self._lost = error
+            changed.set()
         except Exception as error:
             self.observer.failed(partition.tp, error, self.settings.renew_s)
             raise
@@ -196,10 +203,7 @@ class Consumer:
         while not ended.is_set():
             try:
                 news = await self.log.wait_for_news(self.settings.poll_s)
-                bounds = await self.log.bounds(list(self._running))
-                for tp, one in bounds.items():
-                    if tp in self._running and one.end > projector.counted(tp):
-                        self._running[tp].partition.notice(one.end)
+                await self._wake(projector)
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
                     note_at_s = self.clock() + self.settings.note_every_s
@@ -208,6 +212,14 @@ class Consumer:
             except TransientError as error:
                 self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
                 await sleep_unless(ended, self.settings.poll_s)
+
+    async def _wake(self, projector: Projector) -> None:
+        """Reads for those that wait, all in one go, so that they have their batches at the same moment."""
+        waiting = {tp: projector.counted(tp) for tp, one in self._running.items() if one.partition.is_waiting}
+        found = await self.log.read_each(waiting, self.settings.max_records)
+        for tp, running in self._running.items():
+            if tp in found or tp not in waiting:
+                running.partition.notice(found.get(tp))
 
     async def _note_positions(self, projector: Projector) -> None:
         positions = {tp: projector.counted(tp) for tp in self._running}
@@ -225,7 +237,7 @@ class Consumer:
                 await dropped([running.task])
 
     def _told_to_leave(self, running: _Running) -> asyncio.Task[None]:
-        running.partition.leave.set()
+        running.partition.stop()
         return running.task
 
     async def _patiently(self, stop: asyncio.Event, step: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from event_store.backoff import Backoff, first_of, sleep_unless
+from event_store.backoff import Backoff, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.errors import (
@@ -58,17 +58,27 @@ class Partition:
     max_records: int = MAX_BATCH_RECORDS
     crash_points: CrashPoints = NO_CRASH
     leave: asyncio.Event = field(default_factory=asyncio.Event)
-    _end: int | None = None
-    """The log's end as far as we were told; None before we have looked."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _ready: RecordBatch | None = None
+    """What somebody has read for us."""
+    _looks: bool = True
+    """Whether the log may have more than we know of."""
+    is_waiting: bool = False
+    """Whether all that we know of is counted; the next batch may be read for us then."""
 
     @property
     def projector(self) -> Projector:
         return self.gathering.projector
 
-    def notice(self, end: int) -> None:
-        """Whoever watches the log says that it ends at `end`, beyond what is counted."""
-        self._end = end
+    def notice(self, ready: RecordBatch | None = None) -> None:
+        """The log may have more: `ready`, if it begins at our position, or what we read ourselves."""
+        self._ready = ready if ready is not None and len(ready) else None
+        self._looks = self._looks or self._ready is None
+        self._news.set()
+
+    def stop(self) -> None:
+        """Tells it to leave, after the batch in flight."""
+        self.leave.set()
         self._news.set()
 
     async def run(self) -> None:
@@ -80,25 +90,37 @@ class Partition:
                 batch = await (ahead or self._next())
                 ahead = None
                 if batch is None:
-                    await first_of(self._news.wait(), self.leave.wait())
-                    self._news.clear()
+                    await self._wait()
                     continue
                 if len(batch) == self.max_records:  # There is likely more; at the log's end the watch tells.
                     ahead = asyncio.create_task(self._fetch(batch.next_offset))
                 if not await self._count(batch):
                     await _dropped(ahead)
                     ahead = None
+                    self._looks = True
         finally:
             await _dropped(ahead)
 
+    async def _wait(self) -> None:
+        self.is_waiting = True
+        try:
+            await self._news.wait()
+        finally:
+            self.is_waiting = False
+
     async def _next(self) -> DecodedBatch | None:
-        """The batch at our position; None, mostly without reading, where the log ends there."""
+        """The batch at our position, which is mostly at hand; None where we know of nothing there."""
         offset = (await self.projector.position(self.tp)).next_offset
-        if self._end is not None and offset >= self._end:
+        self._news.clear()
+        (ready, self._ready) = (self._ready, None)
+        if ready is not None and ready.first_offset == offset:
+            self.crash_points.passing("consumer.after_read")
+            return self._decoded(ready)
+        if not self._looks and ready is None:
             return None
+        self._looks = False
         batch = await self._fetch(offset)
-        if batch is None and self._end is None:
-            self._end = offset
+        self._looks = self._looks or batch is not None
         return batch
 
     async def _fetch(self, offset: int) -> DecodedBatch | None:

@@ -44,6 +44,15 @@ class Log(Protocol):
         """
         ...
 
+    async def read_each(
+        self, offsets: Mapping[TopicPartition, int], max_records: int = MAX_BATCH_RECORDS
+    ) -> Mapping[TopicPartition, RecordBatch]:
+        """What partitions have from these offsets on, as `read`, all in one go; those that have nothing are left out.
+
+        An offset that is not in the log gives an empty batch; `read` says why. Raises LogUnavailable.
+        """
+        ...
+
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]: ...
 
     async def wait_for_news(self, timeout_s: float) -> bool:

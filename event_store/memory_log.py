@@ -35,6 +35,11 @@ class _Partition:
         self.appended_at_us.extend(now_us for _ in records)
         return first
 
+    def read(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:
+        start = offset - self.begin if self.begin <= offset else len(self.values)
+        chosen = slice(start, start + max_records)
+        return RecordBatch(tp, offset, self.values[chosen], self.keys[chosen], self.appended_at_us[chosen])
+
     def forget_before(self, offset: int) -> None:
         gone = offset - self.begin
         del self.values[:gone], self.keys[:gone], self.appended_at_us[:gone]
@@ -87,11 +92,18 @@ class MemoryLog:
                 f"{tp}: offset {offset} is not among {partition.begin} to {partition.end}: the log was recreated, "
                 "truncated or has forgotten it."
             )
-        start = offset - partition.begin
-        chosen = slice(start, start + max_records)
-        return RecordBatch(
-            tp, offset, partition.values[chosen], partition.keys[chosen], partition.appended_at_us[chosen]
-        )
+        return partition.read(tp, offset, max_records)
+
+    async def read_each(
+        self, offsets: Mapping[TopicPartition, int], max_records: int = MAX_BATCH_RECORDS
+    ) -> Mapping[TopicPartition, RecordBatch]:
+        await asyncio.sleep(0)
+        found = {tp: self._partition(tp) for tp in offsets}
+        return {
+            tp: partition.read(tp, offsets[tp], max_records)
+            for tp, partition in found.items()
+            if offsets[tp] != partition.end
+        }
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         await asyncio.sleep(0)

@@ -64,7 +64,7 @@ WHERE partition_id = :id AND base_offset >= (
     SELECT max(base_offset) FROM record_batch WHERE partition_id = :id AND base_offset <= :offset)
 ORDER BY base_offset
 """
-SELECT_BOUNDS = "SELECT topic, number, end_offset FROM log_partition"
+SELECT_ENDS = "SELECT id, topic, number, end_offset FROM log_partition"
 UPSERT_NOTE = """
 INSERT INTO group_position VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset
@@ -120,10 +120,15 @@ class SqliteLog:
     async def read(self, tp: TopicPartition, offset: int, max_records: int = MAX_BATCH_RECORDS) -> RecordBatch:
         return await self._read(lambda connection: _select(connection, tp, offset, max_records))
 
+    async def read_each(
+        self, offsets: Mapping[TopicPartition, int], max_records: int = MAX_BATCH_RECORDS
+    ) -> Mapping[TopicPartition, RecordBatch]:
+        return await self._read(lambda connection: _select_each(connection, offsets, max_records))
+
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         wanted = set(tps)
-        rows = await self._read(lambda connection: connection.execute(SELECT_BOUNDS).fetchall())
-        ends = {TopicPartition(topic, number): end for topic, number, end in rows}
+        rows = await self._read(lambda connection: connection.execute(SELECT_ENDS).fetchall())
+        ends = {TopicPartition(topic, number): end for _, topic, number, end in rows}
         for tp in wanted - ends.keys():
             raise UnknownTopic(f"the log has no partition {tp}")
         return {tp: Bounds(0, ends[tp]) for tp in wanted}
@@ -162,23 +167,36 @@ def _select(connection: sqlite3.Connection, tp: TopicPartition, offset: int, max
     (partition_id, end) = partition
     if not 0 <= offset <= end:
         raise HistoryLost(f"{tp}: offset {offset} is not in the log, which has 0 to {end}; was its file replaced?")
+    return _select_records(connection, tp, partition_id, range(offset, min(end, offset + max_records)))
+
+
+def _select_each(
+    connection: sqlite3.Connection, offsets: Mapping[TopicPartition, int], max_records: int
+) -> dict[TopicPartition, RecordBatch]:
+    found: dict[TopicPartition, RecordBatch] = {}
+    for partition_id, topic, number, end in connection.execute(SELECT_ENDS).fetchall():
+        tp = TopicPartition(topic, number)
+        if tp in offsets and (offset := offsets[tp]) != end:
+            asked = range(offset, min(end, offset + max_records))
+            found[tp] = _select_records(connection, tp, partition_id, asked)
+    return found
+
+
+def _select_records(connection: sqlite3.Connection, tp: TopicPartition, partition_id: int, asked: range) -> RecordBatch:
     values: list[bytes | None] = []
     times: list[int] = []
     keys = _Keys()
-    cursor = connection.execute(SELECT_BATCHES, {"id": partition_id, "offset": offset})
-    while len(values) < max_records and offset < end:
-        row = cursor.fetchone()
-        if row is None:
-            break
+    cursor = connection.execute(SELECT_BATCHES, {"id": partition_id, "offset": asked.start})
+    while len(values) < len(asked) and (row := cursor.fetchone()) is not None:
         (base, count, appended_at_us, sizes, key_bytes, bodies) = row
         lengths = array("i", sizes)
-        start = offset + len(values) - base
-        stop = min(count, start + max_records - len(values))
+        start = asked.start + len(values) - base
+        stop = min(count, asked.stop - base)
         values += _cut(bodies, lengths[count:])[start:stop]
         times += [appended_at_us] * (stop - start)
         keys.parts.append((key_bytes, lengths[:count], start, stop))
     cursor.close()
-    return RecordBatch(tp, offset, values, keys, times)
+    return RecordBatch(tp, asked.start, values, keys, times)
 
 
 def _joined(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:

@@ -1,7 +1,7 @@
 """Batches of several partitions, counted together when they are small.
 
 What a fold and a transaction cost is mostly fixed: six batches of five events take six times as long as one of thirty.
-So the first to come waits a moment for others, and counts for them too. A failure that may be one batch's own is not
+So the first to come lets others join, and counts for them too. A failure that may be one batch's own is not
 shared: each is counted again alone.
 """
 
@@ -33,8 +33,8 @@ class Gathering:
     """Transactions of this process that may be on their way into the database."""
     max_records: int = MAX_BATCH_RECORDS
     """The most records that are counted together."""
-    wait_s: float = 0.002
-    """How long a batch that leaves room waits for others."""
+    wait_s: float = 0.0
+    """How long a batch that leaves room waits for others; 0 for those that come in the same turn of the event loop."""
     _waiting: list[_Place] = field(default_factory=list)
     _gate: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one that gathers. Who comes through and finds that it was taken along has only to wait."""

@@ -75,6 +75,35 @@ async def test_an_offset_the_log_has_not_is_lost_history(log: Log, offset: int) 
         await log.read(TP, offset)
 
 
+async def test_partitions_read_in_one_go_have_what_a_read_of_each_has(log: Log) -> None:
+    await log.append(TP, numbered(0, 5))
+    await log.append(TP, numbered(5, 5))
+    await log.append(OTHER, numbered(0, 3, "other"))
+    found = await log.read_each({TP: 3, OTHER: 0}, 4)
+    assert {tp: (one.tp, one.first_offset, list(one.values), list(one.keys)) for tp, one in found.items()} == {
+        TP: (TP, 3, [record.value for record in numbered(3, 4)], [b"key"] * 4),
+        OTHER: (OTHER, 0, [record.value for record in numbered(0, 3, "other")], [b"key"] * 3),
+    }
+    assert list(found[TP].appended_at_us) == list((await log.read(TP, 3, 4)).appended_at_us)
+
+
+async def test_of_partitions_read_in_one_go_those_that_have_nothing_are_left_out(log: Log) -> None:
+    await log.append(TP, numbered(0, 2))
+    assert list(await log.read_each({TP: 0, OTHER: 0})) == [TP]
+    assert await log.read_each({TP: 2, OTHER: 0}) == {}
+    assert await log.read_each({}) == {}
+
+
+@pytest.mark.parametrize("offset", [-1, 3, 1_000_000])
+async def test_read_in_one_go_an_offset_the_log_has_not_gives_nothing_and_takes_nothing_from_others(
+    log: Log, offset: int
+) -> None:
+    await log.append(TP, numbered(0, 2))
+    await log.append(OTHER, numbered(0, 2))
+    found = await log.read_each({TP: offset, OTHER: 0})
+    assert {tp: (one.first_offset, len(one)) for tp, one in found.items()} == {TP: (offset, 0), OTHER: (0, 2)}
+
+
 async def test_the_bounds_of_a_partition_are_its_oldest_and_its_next_offset(log: Log) -> None:
     await log.append(TP, numbered(0, 3))
     assert await log.bounds([TP, OTHER]) == {TP: Bounds(0, 3), OTHER: Bounds(0, 0)}

@@ -173,7 +173,7 @@ class Line:
         end = (await self.log.bounds([tp]))[tp].end
         while not running.done() and projector.counted(tp) < end:
             await asyncio.sleep(0.001)
-        partition.leave.set()
+        partition.stop()
         await running
 
     async def append(self, tp: TopicPartition, values: Sequence[bytes | None]) -> None:
