@@ -2,8 +2,8 @@
 
 `PRAGMA data_version` is exact and costs microseconds, but somebody has to look. On Linux the kernel says when the
 file's write-ahead log is written, and looking is needed only for the moment between that write and its commit; so
-an idle process sleeps, and a busy one sees a commit within `BUSY_PAUSE_S`. Elsewhere it looks at intervals that grow
-to `IDLE_PAUSE_S` while nothing happens.
+an idle process sleeps, and a busy one sees a commit within `BUSY_PAUSE_S`. While nothing happens the intervals grow to
+`IDLE_PAUSE_S`: that is also how it looks where the kernel doesn't say.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class SqliteNews:
         if watch is not None and time.monotonic() - self._written_s > COMMIT_FOLLOWS_S:
             if await watch.wait(left_s):
                 self._written_s = time.monotonic()
+                self._pause_s = BUSY_PAUSE_S
             return
         await asyncio.sleep(min(self._pause_s, left_s))
-        if watch is None:
-            self._pause_s = min(self._pause_s * 1.1, IDLE_PAUSE_S)
+        self._pause_s = min(self._pause_s * 1.2, IDLE_PAUSE_S)
 
     def _opened_watch(self) -> InotifyWatch | None:
         if self._watch is None and self._watchable:
