@@ -33,8 +33,7 @@ TURN_S = 0.0005
 5 ms each of the commit's statements would wait that long for its turn."""
 GATHER_S = 0.005
 """How far apart we look for news at least. A batch of ten records costs the processor nearly as much as one of two
-hundred: without it a thousand events a second keep a core busy, and wait for it. All partitions are woken together, so
-their batches share a commit."""
+hundred: without it a thousand events a second keep a core busy, and wait for it."""
 BATCHES_SHARE = 0.8
 """The part of the time for stopping that batches in flight have. What hasn't ended then is left, and counted by whoever
 comes next; the rest of the time is for giving the leases back."""

@@ -169,3 +169,8 @@ class Snapshot:
     positions: Mapping[TopicPartition, Position]
     rows: Mapping[str, pl.DataFrame]
     dead: frozenset[tuple[TopicPartition, int]]
+
+    @property
+    def offsets(self) -> dict[TopicPartition, int]:
+        """Where each partition stood."""
+        return {tp: one.next_offset for tp, one in self.positions.items()}

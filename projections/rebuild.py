@@ -144,9 +144,13 @@ class Rebuild:
         """Counts up to where the serving generation stood at one moment, and compares with it as it was then."""
         targets = {one.tp: one.next_offset for one in await self.read_model.progress(serving)}
         await self._count_to(projector, targets)
-        snapshot = await self.read_model.snapshot(serving)
-        await self._count_to(projector, {tp: one.next_offset for tp, one in snapshot.positions.items()})
-        rebuilt = await self.read_model.snapshot(projector.generation)
+        (snapshot, rebuilt) = await asyncio.gather(
+            self.read_model.snapshot(serving), self.read_model.snapshot(projector.generation)
+        )
+        reached = snapshot.offsets
+        if rebuilt.offsets != reached:  # It counted on meanwhile.
+            await self._count_to(projector, reached)
+            rebuilt = await self.read_model.snapshot(projector.generation)
         comparison = await asyncio.to_thread(compare, snapshot, rebuilt, self.projections)
         self.observer.compared(comparison)
         return comparison
