@@ -1,5 +1,5 @@
 # make run    the living shop: prints the dashboard's address, Ctrl-C stops everything
-# make test   everything that must hold
+# make test   everything that must hold; needs Java and Maven too, for a real Kafka
 # Both need Python >= 3.11 and the package registry, and install into .venv. `make PYTHON=python3.13 run` chooses one.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
 
-test: check
+test: check $(VENV)/kafka/whole
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/installed-test
@@ -35,6 +35,15 @@ lock: $(VENV)/created
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+# Kafka's jars, for the broker that the tests start themselves.
+$(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
+	@command -v java >/dev/null && command -v mvn >/dev/null || { \
+		echo 'make test runs a real Kafka: it needs Java 17 or newer and Maven (java, mvn).' >&2; exit 1; }
+	rm -rf $(VENV)/kafka
+	mvn --quiet --batch-mode --file tests/servers/pom.xml dependency:copy-dependencies \
+		-DoutputDirectory='$(abspath $(VENV))/kafka'
+	@touch $@
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'

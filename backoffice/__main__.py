@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ Speed = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="What
 
 def main() -> None:
     """Runs the command line. Every expected failure is one clear line on standard error."""
+    logging.getLogger().addHandler(logging.NullHandler())  # Libraries would write there, too, where nobody logs.
     try:
         command_line_app()()
     except SettingsError as error:

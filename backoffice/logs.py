@@ -20,6 +20,7 @@ from .redaction import redacted
 QUIET = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
+    "aiokafka": logging.CRITICAL,  # A thousand lines a minute while a broker is away, which we report ourselves.
     "aiosqlite": logging.WARNING,
     "uvicorn": logging.WARNING,
 }

@@ -49,18 +49,17 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def settings_of_a_shop(data: Path | None) -> Settings:
     """For commands that look at a shop: looking must not make one. Raises NothingStartedError."""
-    from event_store.connect import sqlite_path
+    from event_store.connect import file_of
 
     from .commands.status import require_files
 
     settings = read_settings(data)
-    require_files(
-        {
-            "commerce database": sqlite_path(settings.commerce_db_url, "sqlite+aiosqlite"),
-            "log": sqlite_path(settings.log_url, "sqlite"),
-            "back-office database": sqlite_path(settings.backoffice_db_url, "sqlite+aiosqlite"),
-        }
-    )
+    files = {
+        "commerce database": file_of(settings.commerce_db_url),
+        "log": file_of(settings.log_url),
+        "back-office database": file_of(settings.backoffice_db_url),
+    }
+    require_files({name: file for name, file in files.items() if file is not None})
     return settings
 
 

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from event_store.connect import sqlite_path
+from event_store.connect import check_url
 from event_store.crash_points import VARIABLE as CRASH_AT
 from event_store.crash_points import CrashPoints
 from event_store.record import MAX_BATCH_RECORDS, MAX_SEGMENT_RECORDS
@@ -67,13 +67,13 @@ class Settings(BaseSettings):
     backoffice_db_url: str = Field(
         default_factory=lambda known: _url("sqlite+aiosqlite", known["data_dir"] / "backoffice.db"),
         repr=False,
-        description="The back-office database: figures, positions, handled ranges and dead letters.",
+        description="The back-office database: a file, or `postgresql+asyncpg://user:password@host:port/name`.",
         json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/backoffice.db`"),
     )
     log_url: str = Field(
         default_factory=lambda known: _url("sqlite", known["data_dir"] / "log.db"),
         repr=False,
-        description="The log that carries the events from the commerce database to the back office.",
+        description="The log that carries the events: a file, or `kafka://host:port[,host:port…][/prefix]`.",
         json_schema_extra=_default("`sqlite:///`*data_dir*`/log.db`"),
     )
     archive_url: str = Field(
@@ -210,11 +210,8 @@ class Settings(BaseSettings):
     @field_validator("commerce_db_url", "backoffice_db_url", "log_url")
     @classmethod
     def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
-        scheme = "sqlite" if info.field_name == "log_url" else "sqlite+aiosqlite"
-        try:
-            sqlite_path(value, scheme)
-        except ValueError:
-            raise ValueError(f"must be {scheme}:///path/to/file.db, the only kind this version can open") from None
+        kinds = {"log_url": ["sqlite", "kafka"], "backoffice_db_url": ["sqlite+aiosqlite", "postgresql+asyncpg"]}
+        check_url(value, kinds.get(info.field_name or "", ["sqlite+aiosqlite"]))
         return value
 
     @field_validator("archive_url")

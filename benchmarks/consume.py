@@ -22,8 +22,10 @@ from pathlib import Path
 from backoffice.consumer import Consumer, ConsumerSettings
 from backoffice.silence import Silence
 from event_store.codec import Codec
+from event_store.connect import open_log
 from event_store.decoded_batch import decode_batch
 from event_store.envelope import stamp
+from event_store.log import Log
 from event_store.record import Record, RecordBatch, TopicPartition
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_log import SqliteLog
@@ -51,7 +53,7 @@ class Sequences:
         return Record(key.encode(), stamp(payload, SOURCE, self.drawn[tp]))
 
 
-async def fill(log: SqliteLog, events: Iterable[tuple[TopicPartition, str, bytes]], sequences: Sequences) -> None:
+async def fill(log: Log, events: Iterable[tuple[TopicPartition, str, bytes]], sequences: Sequences) -> None:
     """Appends the events in batches as a busy relay would."""
     waiting: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions()}
     for tp, key, payload in events:
@@ -83,13 +85,13 @@ def parse(codec: Codec, batch: RecordBatch) -> None:
         codec.decode_canonical(value or b"")
 
 
-def count_until_told(folder: Path, name: str, told: Event) -> None:
+def count_until_told(folder: Path, log_url: str, name: str, told: Event) -> None:
     """One consumer process: the product's own consumer over the benchmark's files."""
-    asyncio.run(_count_until_told(folder, name, told))
+    asyncio.run(_count_until_told(folder, log_url, name, told))
 
 
-async def _count_until_told(folder: Path, name: str, told: Event) -> None:
-    log = SqliteLog(folder / "log.db")
+async def _count_until_told(folder: Path, log_url: str, name: str, told: Event) -> None:
+    log = open_log(log_url)
     read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
     leases = SqliteLeases(folder / "backoffice.db")
     stop = asyncio.Event()
@@ -107,7 +109,7 @@ async def _count_until_told(folder: Path, name: str, told: Event) -> None:
         await one.close()
 
 
-async def count(folder: Path, log: SqliteLog, consumers: int) -> tuple[float, int]:
+async def count(folder: Path, log: Log, consumers: int, log_url: str | None = None) -> tuple[float, int]:
     """Counts to the log's end with real consumer processes; events per second and records counted.
 
     The processes start, and find every partition leased to the gate; the clock runs from its opening.
@@ -117,10 +119,11 @@ async def count(folder: Path, log: SqliteLog, consumers: int) -> tuple[float, in
     ends = {tp: bounds.end for tp, bounds in (await log.bounds(partitions())).items()}
     before = {one.tp: one.next_offset for one in await read_model.progress(await read_model.serving())}
     await leases.take([f"partition/{tp}" for tp in partitions()], "gate", 600.0)
+    url = log_url or f"sqlite:///{folder / 'log.db'}"
     processes = get_context("spawn")
     told = processes.Event()
     children = [
-        processes.Process(target=count_until_told, args=(folder, f"benchmark-{number}", told))
+        processes.Process(target=count_until_told, args=(folder, url, f"benchmark-{number}", told))
         for number in range(consumers)
     ]
     for child in children:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from event_store.connect import sqlite_path
+from event_store.connect import POSTGRES, sqlite_path
 from event_store.crash_points import NO_CRASH, CrashPoints
 
 from .catalogue import PROJECTIONS
@@ -10,7 +10,14 @@ from .read_model import ReadModel
 
 
 def open_read_model(url: str, crash_points: CrashPoints = NO_CRASH) -> ReadModel:
-    """`sqlite+aiosqlite:///path`: the back office's database. Raises ValueError for another scheme."""
+    """The back office's database: `sqlite+aiosqlite:///path` or `postgresql+asyncpg://user:password@host:port/name`.
+
+    Raises ValueError for another scheme.
+    """
+    if url.startswith(POSTGRES):
+        from .postgres_read_model import PostgresReadModel
+
+        return PostgresReadModel(url, PROJECTIONS, crash_points)
     from .sqlite_read_model import SqliteReadModel
 
     return SqliteReadModel(sqlite_path(url, "sqlite+aiosqlite"), PROJECTIONS, crash_points)

@@ -1,10 +1,14 @@
 """What every test begins with: none of the developer's own settings, and no time limit for a single example."""
 
 import os
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.servers.kafka import Broker, new_broker
+from tests.servers.postgres import PostgresServer, running_postgres
 
 if "COUNTINGHOUSE_RETAIL_FILE" in os.environ:
     os.environ["RETAIL_FILE"] = os.environ["COUNTINGHOUSE_RETAIL_FILE"]  # see tests/retail_oracle.py
@@ -29,3 +33,26 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
             return file if file in TOGETHER else nodeid
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Kafka, started by the first test of this worker that needs it. Where none can be had, tests fail."""
+    broker = new_broker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started by the first test of this worker that needs it. Where none can be had, tests fail."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
+    """The address of an empty database for one test."""
+    name = await postgres.create_database()
+    yield postgres.url(name)
+    await postgres.drop_database(name)

@@ -22,6 +22,7 @@ from backoffice.settings import (
     unknown_variables,
     variable,
 )
+from event_store.connect import kafka_address
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +119,72 @@ def test_an_address_that_this_version_cannot_open_is_refused_without_its_passwor
     (line,) = problems(monkeypatch, COUNTINGHOUSE_COMMERCE_DB_URL="postgresql+asyncpg://shop:canary@db/shop")
     assert line.startswith("COUNTINGHOUSE_COMMERCE_DB_URL: must be sqlite+aiosqlite:///")
     assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    ("address", "opened"),
+    [
+        ("kafka://127.0.0.1:9092", ("127.0.0.1:9092", "")),
+        ("kafka://localhost:9092,[::1]:9093/shop.", ("localhost:9092,[::1]:9093", "shop.")),
+    ],
+)
+def test_an_address_of_kafka_is_brokers_and_a_prefix(
+    monkeypatch: pytest.MonkeyPatch, address: str, opened: tuple[str, str]
+) -> None:
+    monkeypatch.setenv("COUNTINGHOUSE_LOG_URL", address)
+    assert Settings().log_url == address
+    assert kafka_address(address) == opened
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("kafka://127.0.0.1", "use kafka://host:port"),
+        ("kafka://", "use kafka://host:port"),
+        ("kafka://127.0.0.1:9092,/x", "use kafka://host:port"),
+        ("kafka://127.0.0.1:9092/x?acks=0", "use kafka://host:port"),
+        ("kafka://user:secret@127.0.0.1:9092", "use kafka://host:port"),
+        ("kafka://kafka.example:9092", "plain text"),
+        ("amqp://127.0.0.1:5672", "sqlite:///path/to/file.db or kafka://host:port"),
+    ],
+)
+def test_another_address_of_the_log_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    (problem,) = problems(monkeypatch, COUNTINGHOUSE_LOG_URL=address)
+    assert problem.startswith("COUNTINGHOUSE_LOG_URL")
+    assert said in problem
+    assert "secret" not in problem
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+asyncpg://shop:secret@127.0.0.1:5432/figures",
+        "postgresql+asyncpg://shop:secret@db.example/figures?sslmode=verify-full",
+    ],
+)
+def test_figures_may_lie_in_postgresql(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("COUNTINGHOUSE_BACKOFFICE_DB_URL", address)
+    assert Settings().backoffice_db_url == address
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql+asyncpg://shop:secret@db.example/figures", "sslmode=verify-full"),
+        ("postgresql+asyncpg://shop:secret@db.example/figures?sslmode=prefer", "without encryption"),
+        ("postgresql+asyncpg://shop:secret@127.0.0.1", "postgresql+asyncpg://user:password@host:port/name"),
+        ("postgresql://shop:secret@127.0.0.1/figures", "postgresql+asyncpg://user:password@host:port/name"),
+    ],
+)
+def test_another_address_of_the_figures_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    (problem,) = problems(monkeypatch, COUNTINGHOUSE_BACKOFFICE_DB_URL=address)
+    assert problem.startswith("COUNTINGHOUSE_BACKOFFICE_DB_URL")
+    assert said in problem
+    assert "secret" not in problem
 
 
 def test_the_command_shows_value_default_source_and_meaning_of_every_setting(

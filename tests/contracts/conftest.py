@@ -7,26 +7,36 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import pytest
 
 from event_store.codec import Draft
+from event_store.kafka_cluster import KafkaCluster
+from event_store.kafka_log import KafkaLog
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.outbox import Outbox
+from event_store.postgres_leases import PostgresLeases
+from event_store.postgres_outbox import PostgresOutbox
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
 from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
+from projections.postgres_read_model import PostgresReadModel
 from projections.read_model import ReadModel
 from projections.sqlite_read_model import SqliteReadModel
+from tests.servers.kafka import Broker
+from tests.servers.postgres import PostgresServer
 
+POSTGRES = "postgres database"
 LANES = {"catalog-events": 2, "order-events": 1}
 """Topic → partitions, in every outbox under test."""
 
@@ -47,6 +57,8 @@ class Place:
 
     folder: Path
     clock: Clock
+    postgres: Callable[[], PostgresServer]
+    kafka: Callable[[], Broker]
     shared: dict[str, Any] = field(default_factory=dict)
 
     def once(self, name: str, made: Callable[[], Any]) -> Any:
@@ -97,6 +109,10 @@ async def sqlite_leases(place: Place) -> ClosableLeases:
     return SqliteLeases(place.folder / "backoffice.db")
 
 
+async def postgres_leases(place: Place) -> ClosableLeases:
+    return PostgresLeases(await postgres_url(place))
+
+
 async def memory_read_model(place: Place) -> ReadModel:
     read_model: ReadModel = place.once("read model", lambda: MemoryReadModel(place.clock))
     return read_model
@@ -106,15 +122,45 @@ async def sqlite_read_model(place: Place) -> ReadModel:
     return SqliteReadModel(place.folder / "backoffice.db", PROJECTIONS)
 
 
-LOGS: Openers[Log] = {"memory": memory_log, "sqlite": sqlite_log}
-OUTBOXES: Openers[Outbox] = {"memory": memory_outbox, "sqlite": sqlite_outbox}
-LEASES: Openers[ClosableLeases] = {"memory": memory_leases, "sqlite": sqlite_leases}
-READ_MODELS: Openers[ReadModel] = {"memory": memory_read_model, "sqlite": sqlite_read_model}
+async def postgres_outbox(place: Place) -> Outbox:
+    return PostgresOutbox(await postgres_url(place), LANES)
+
+
+async def postgres_read_model(place: Place) -> ReadModel:
+    return PostgresReadModel(await postgres_url(place), PROJECTIONS)
+
+
+async def kafka_log(place: Place) -> Log:
+    """Topics of one test are its own by their prefix."""
+    prefix: str = place.once("prefix", lambda: f"{uuid4().hex[:8]}.")
+    return KafkaLog(KafkaCluster(place.kafka().address, prefix))
+
+
+LOGS: Openers[Log] = {"memory": memory_log, "sqlite": sqlite_log, "kafka": kafka_log}
+OUTBOXES: Openers[Outbox] = {"memory": memory_outbox, "sqlite": sqlite_outbox, "postgres": postgres_outbox}
+LEASES: Openers[ClosableLeases] = {"memory": memory_leases, "sqlite": sqlite_leases, "postgres": postgres_leases}
+READ_MODELS: Openers[ReadModel] = {
+    "memory": memory_read_model,
+    "sqlite": sqlite_read_model,
+    "postgres": postgres_read_model,
+}
+
+
+async def postgres_url(place: Place) -> str:
+    """The database of this test, made when its first back end is opened."""
+    server = place.postgres()
+    if POSTGRES not in place.shared:
+        place.shared[POSTGRES] = await server.create_database()
+    return server.url(place.shared[POSTGRES])
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, Clock())
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    (postgres, kafka) = (partial(request.getfixturevalue, name) for name in ("postgres", "kafka"))
+    place = Place(tmp_path, Clock(), postgres, kafka)
+    yield place
+    if POSTGRES in place.shared:
+        await place.postgres().drop_database(place.shared[POSTGRES])
 
 
 @pytest.fixture

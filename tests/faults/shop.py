@@ -267,7 +267,10 @@ class Shop:
         return [f"{one.errors.name}:\n{one.said}" for one in self.started if is_a_fault_of_ours(one.said)]
 
     def _stores(self) -> Stores:
-        return Stores(Settings(data_dir=self.data))
+        ours = Settings(data_dir=self.data)
+        log_url = self.settings.get("COUNTINGHOUSE_LOG_URL", ours.log_url)
+        figures_url = self.settings.get("COUNTINGHOUSE_BACKOFFICE_DB_URL", ours.backoffice_db_url)
+        return Stores(Settings(data_dir=self.data, log_url=log_url, backoffice_db_url=figures_url))
 
 
 def is_a_fault_of_ours(said: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from projections.catalogue import PROJECTIONS
+from projections.postgres_read_model import PostgresReadModel
 from projections.read_model import ReadModel
 from projections.sqlite_read_model import SqliteReadModel
 
@@ -29,6 +30,14 @@ async def sqlite_figures(tmp_path: Path) -> AsyncIterator[SqliteReadModel]:
     await figures.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def figures(request: pytest.FixtureRequest, line: Line, sqlite_figures: SqliteReadModel) -> ReadModel:
-    return line.read_model if request.param == "memory" else sqlite_figures
+@pytest.fixture
+async def postgres_figures(postgres_url: str) -> AsyncIterator[PostgresReadModel]:
+    figures = PostgresReadModel(postgres_url, PROJECTIONS)
+    yield figures
+    await figures.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def figures(request: pytest.FixtureRequest, line: Line) -> ReadModel:
+    made: ReadModel = line.read_model
+    return made if request.param == "memory" else request.getfixturevalue(f"{request.param}_figures")

@@ -1,0 +1,167 @@
+"""The log in Apache Kafka.
+
+Our topics keep everything: no retention, no compaction, no transactions, and the log's own time of each record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from .errors import HistoryLost, TopicMismatch, UnknownTopic
+from .kafka_appender import KafkaAppender
+from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
+from .kafka_reader import KafkaReader, KafkaTail, consumer_of
+from .log import Bounds
+from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
+
+TOPIC_CONFIG = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+    "unclean.leader.election.enable": "false",
+}
+RETRY_S = 0.1
+APPEARS_WITHIN_S = 10.0
+"""How long a topic that was made may take until every broker knows it."""
+
+
+class KafkaLog:
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._cluster = cluster
+        self._admin = KafkaClient(lambda: AIOKafkaAdminClient(**cluster.options))
+        self._appender = KafkaAppender(cluster)
+        self._reader = KafkaReader(cluster)
+        self._tail = KafkaTail(cluster)
+        self._groups: dict[str, KafkaClient] = {}
+        self._partitions: dict[str, int] = {}
+        """Of the topics that we have seen; there are never fewer."""
+
+    async def create_topic(self, topic: str, partitions: int) -> None:
+        existing = (await self.topics()).get(topic)
+        if existing is None:
+            existing = await self._create(topic, partitions)
+        if existing != partitions:
+            raise TopicMismatch(
+                f"topic {topic} has {existing} partitions, not {partitions}; partitions can't be taken away, and with "
+                "more of them keys would move. Use a new topic version."
+            )
+
+    async def topics(self) -> Mapping[str, int]:
+        with self._cluster.asked("list the topics"):
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await (await self._admin.get()).describe_topics()
+        prefix = self._cluster.prefix
+        self._partitions = {
+            one["topic"].removeprefix(prefix): len(one["partitions"])
+            for one in found
+            if one["topic"].startswith(prefix) and not one["is_internal"] and not one["error_code"]
+        }
+        return dict(self._partitions)
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        await self._check(tp)
+        return await self._appender.append(tp, records)
+
+    async def read(self, tp: TopicPartition, offset: int, max_records: int = MAX_BATCH_RECORDS) -> RecordBatch:
+        came = self._tail.taken(tp, offset, max_records)
+        if came is not None:
+            return came
+        await self._check(tp)
+        return await self._reader.read(tp, offset, max_records)
+
+    async def read_each(
+        self, offsets: Mapping[TopicPartition, int], max_records: int = MAX_BATCH_RECORDS
+    ) -> Mapping[TopicPartition, RecordBatch]:
+        asked = [(tp, offset) for tp, offset in offsets.items() if not self._tail.knows_end(tp, offset)]
+        found = await asyncio.gather(*(self._read_or_nothing(tp, offset, max_records) for tp, offset in asked))
+        return {tp: batch for (tp, _), batch in zip(asked, found, strict=True) if batch is not None}
+
+    async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
+        asked = list(tps)
+        for tp in asked:
+            await self._check(tp)
+        return await self._reader.bounds(asked)
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        known = self._partitions or await self.topics()
+        every = [TopicPartition(topic, number) for topic, count in known.items() for number in range(count)]
+        begin_at = await self._ends(every) if self._tail.is_new(every) else {}
+        if await self._tail.wait(begin_at, timeout_s):
+            return True
+        return timeout_s > 0 and self._tail.skip_to(await self._ends(every))
+
+    async def note_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        offsets = {self._cluster.there(tp): OffsetAndMetadata(next_, "") for tp, next_ in positions.items()}
+        with self._cluster.asked(f"note the positions of {group}"):
+            async with asyncio.timeout(TIMEOUT_S):
+                consumer = await self._group(group).get()
+                consumer.assign(list(offsets))
+                await consumer.commit(offsets)
+
+    async def noted_positions(self, group: str) -> Mapping[TopicPartition, int]:
+        with self._cluster.asked(f"look at the positions of {group}"):
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await self._offsets_of(self._cluster.name(group))
+        return {self._cluster.here(there): one.offset for there, one in found.items() if one.offset >= 0}
+
+    async def close(self) -> None:
+        clients = [self._admin, *self._groups.values()]
+        closing = [self._appender.close(), self._reader.close(), self._tail.close()]
+        await asyncio.gather(*closing, *(client.close() for client in clients))
+
+    async def _create(self, topic: str, partitions: int) -> int:
+        """Its number of partitions, which another who made it at the same moment may have chosen."""
+        config = {**TOPIC_CONFIG, "min.insync.replicas": str(self._cluster.min_insync)}
+        wanted = NewTopic(self._cluster.name(topic), partitions, self._cluster.replication, topic_configs=config)
+        with self._cluster.asked(f"make topic {topic}"):
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await (await self._admin.get()).create_topics([wanted])
+                for _, code, *detail in answer.topic_errors:
+                    error = for_code(code)
+                    if code and error is not TopicAlreadyExistsError:
+                        raise error(detail)
+        async with asyncio.timeout(APPEARS_WITHIN_S):
+            while topic not in (found := await self.topics()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return found[topic]
+
+    async def _offsets_of(self, group: str) -> Any:
+        admin = await self._admin.get()
+        while True:
+            try:
+                return await admin.list_consumer_group_offsets(group)
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                await asyncio.sleep(RETRY_S)  # The first call of all makes the brokers' own topic of offsets.
+
+    async def _ends(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: one.end for tp, one in (await self._reader.bounds(tps)).items()}
+
+    async def _check(self, tp: TopicPartition) -> None:
+        if not 0 <= tp.partition < self._partitions.get(tp.topic, 0):
+            await self.topics()
+        if not 0 <= tp.partition < self._partitions.get(tp.topic, 0):
+            raise UnknownTopic(f"Kafka has no partition {tp}; its topics are {self._partitions}")
+
+    async def _read_or_nothing(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch | None:
+        try:
+            batch = await self.read(tp, offset, max_records)
+        except HistoryLost:
+            return RecordBatch(tp, offset, [], [], [])
+        return batch if len(batch) else None
+
+    def _group(self, name: str) -> KafkaClient:
+        if name not in self._groups:
+            self._groups[name] = consumer_of(self._cluster, self._cluster.name(name))
+        return self._groups[name]

@@ -1,0 +1,250 @@
+"""One PostgreSQL database: a bounded pool of connections, and every use of it a transaction.
+
+Nothing outlives a transaction on a pooled connection: no prepared statements, no settings, no locks; so a
+transaction pooler may stand in between. `transaction` repeats nothing by itself: its caller knows whether its work
+may run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from .postgres_errors import translated
+from .postgres_news import PostgresNews
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Work = Callable[["Connection"], Awaitable[T]]
+"""What is done in one transaction."""
+
+SCHEME = "postgresql+asyncpg"
+CONNECT_TIMEOUT_S = 10.0
+STATEMENT_TIMEOUT_S = 60.0
+"""How long this side waits for one statement before it takes the connection for dead."""
+LOCK_TIMEOUT_S = 10
+"""How long a statement waits for another transaction's lock."""
+PAUSED_S = 30
+"""A process that is paused inside a transaction loses it, and its locks, after this long."""
+IDLE_CONNECTION_S = 300.0
+CLOSE_TIMEOUT_S = 5.0
+
+BEGIN = f"""
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; SET LOCAL idle_in_transaction_session_timeout = '{PAUSED_S}s'
+"""
+BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+"""SQL for the database's clock, in microseconds since 1970 UTC."""
+
+SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtext('countinghouse schema'))"
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What comes of using a connection that is no more."""
+MISSING = "SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) AS t (name) WHERE to_regclass(t.name) IS NULL)"
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) IF NOT EXISTS (\w+)")
+
+
+class PostgresDatabase:
+    """The database at `url`; `schema` is run at the first use if what it makes is missing. Use from one event loop.
+
+    The statements of `schema` may run again (`CREATE … IF NOT EXISTS`). With `notify` each committed transaction is
+    news at `channel`; without it that is left to triggers. `prepare` runs once, after the schema, in a transaction.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        *,
+        channel: str,
+        notify: bool = False,
+        most_connections: int = 8,
+        prepare: Work[None] | None = None,
+        before_commit: Callable[[], None] = lambda: None,
+        after_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        (self._dsn, self.place) = dsn_and_place(url)
+        self._schema = schema
+        self._prepare = prepare
+        self._commit = f"NOTIFY {channel}; COMMIT" if notify else "COMMIT"
+        self._most_connections = most_connections
+        self._before_commit = before_commit
+        self._after_commit = after_commit
+        self._news = PostgresNews(self._dsn, channel)
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    async def transaction(self, work: Work[T]) -> T:
+        """Runs `work` in a READ COMMITTED transaction and returns its result after COMMIT.
+
+        Raises what `work` raises, after rolling it back; StorageUnavailable when the database is out of reach, busy
+        or full: nothing was kept, unless the COMMIT itself failed, whose outcome the caller must read back; and
+        StorageUnusable where waiting won't help.
+        """
+        async with self._connection() as connection, self._translated():
+            return await self._run(connection, work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Runs `work`, which only reads; all its statements see one moment."""
+        async with self._connection() as connection, self._translated():
+            async with _begun(connection, BEGIN_SNAPSHOT):
+                result = await work(connection)
+                await _commit(connection)
+            return result
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        """True soon after a commit that notified the channel since the last call, False after `timeout_s`.
+
+        A hint. The first call connects, for which it may take a second longer.
+        """
+        return await self._news.wait(timeout_s)
+
+    async def close(self) -> None:
+        await self._news.close()
+        async with self._opening:
+            (pool, self._pool) = (self._pool, None)
+        if pool is not None:
+            await _end(pool)
+
+    async def _run(self, connection: Connection, work: Work[T]) -> T:
+        async with _begun(connection, BEGIN):
+            result = await work(connection)
+            self._before_commit()
+            await _commit(connection, self._commit)
+        self._after_commit()
+        return result
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        async with self._translated():
+            pool = await self._opened()
+            connection = await pool.acquire(timeout=2 * CONNECT_TIMEOUT_S)
+        try:
+            yield connection
+        finally:
+            # A connection that can't be given back is closed, and what was done on it is settled by then.
+            with contextlib.suppress(*_LOST):
+                await pool.release(connection, timeout=CONNECT_TIMEOUT_S)
+
+    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is not None:
+            return self._pool
+        async with self._opening:
+            if self._pool is None:
+                pool = await self._new_pool()
+                try:
+                    await self._ensure_schema(pool)
+                except BaseException:
+                    pool.terminate()
+                    raise
+                self._pool = pool
+            return self._pool
+
+    async def _new_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        return await asyncpg.create_pool(
+            self._dsn,
+            min_size=0,
+            max_size=self._most_connections,
+            max_inactive_connection_lifetime=IDLE_CONNECTION_S,
+            statement_cache_size=0,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            reset=_nothing_to_reset,
+        )
+
+    async def _ensure_schema(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        """Whoever finds everything there writes nothing and waits for nobody."""
+        names = _MADE.findall(self._schema)
+        async with pool.acquire() as connection:
+            async with _begun(connection, BEGIN_SNAPSHOT):
+                is_missing = await connection.fetchval(MISSING, names)
+                await _commit(connection)
+            if not is_missing and self._prepare is None:
+                return
+            async with _begun(connection, BEGIN):
+                if is_missing:
+                    await connection.execute(SCHEMA_LOCK)
+                    await connection.execute(self._schema)
+                if self._prepare is not None:
+                    await self._prepare(connection)
+                await _commit(connection)
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except Exception as error:
+            seen = translated(error, self.place)
+            if seen is error:
+                raise
+            raise seen from error
+
+
+@asynccontextmanager
+async def _begun(connection: Connection, begin: str) -> AsyncIterator[None]:
+    """A transaction that its body commits, and that is rolled back whatever keeps the body from it."""
+    try:
+        await connection.execute(begin)
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            # Where even this fails the connection is lost, and the transaction with it.
+            with contextlib.suppress(*_LOST):
+                await connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT_S)
+        raise
+
+
+async def _commit(connection: Connection, commit: str = "COMMIT") -> None:
+    """PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK, which is no error to the driver."""
+    if await connection.execute(commit) != "COMMIT":
+        raise RuntimeError("the work passed over a failed statement, so nothing of it was kept")
+
+
+async def _end(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """What is still to be done on its connections has a moment to end; then they are cut, and it is rolled back."""
+    try:
+        with contextlib.suppress(*_LOST):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await pool.close()
+    finally:
+        pool.terminate()
+
+
+async def _nothing_to_reset(_: object) -> None:
+    """Nothing outlives a transaction here; asyncpg's own reset would cost a round trip each time."""
+
+
+def dsn_and_place(url: str) -> tuple[str, str]:
+    """The address as asyncpg takes it, and as it may be shown: `host:port/database`, no password.
+
+    Raises ValueError for what isn't `postgresql+asyncpg://user:password@host:port/name`.
+    """
+    refusal = f"no address of a PostgreSQL database; use {SCHEME}://user:password@host:port/name"
+    try:
+        parts = urlsplit(url)
+        place = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{unquote(parts.path)}"
+    except ValueError:  # Its own words may show a part of the password.
+        raise ValueError(refusal) from None
+    if parts.scheme != SCHEME or len(parts.path) < 2:
+        raise ValueError(refusal)
+    return parts._replace(scheme="postgresql").geturl(), place
+
+
+def rows_changed(status: str) -> int:
+    """How many rows a statement changed, by the server's word for it: `UPDATE 3`, `INSERT 0 3`."""
+    return int(status.rpartition(" ")[2])
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can keep it: no NUL, no lone surrogates."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

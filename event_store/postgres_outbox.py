@@ -1,0 +1,257 @@
+"""The outbox in the commerce database, a PostgreSQL one.
+
+`write` is for writers, inside the transaction that changes their state. Everything else is the relay's. Whoever
+claims, acknowledges or begins anew first locks the rows of its lanes, in the order of their ids, and reads epochs and
+source in a later statement: so what it then finds stays as it is until it has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from . import postgres_leases
+from .codec import Draft
+from .crash_points import NO_CRASH, CrashPoints
+from .envelope import new_event_id
+from .errors import UnknownTopic
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus
+from .postgres_database import PostgresDatabase, rows_changed, storable
+from .postgres_outbox_statements import (
+    ACKNOWLEDGE,
+    BURY,
+    CHANNEL,
+    CLEAN,
+    COUNT_LANES,
+    DELETE_SENT,
+    DRAW,
+    INSERT_LANES,
+    INSERT_ROWS,
+    INSERT_SOURCE,
+    LOCK_EVERY_LANE,
+    LOCK_LANES,
+    NOTE_FAILURE,
+    RECORD_DEAD,
+    RESTART,
+    SCHEMA,
+    SELECT_CLAIMED,
+    SELECT_DEAD,
+    SELECT_LANES,
+    SELECT_NAMES,
+    SELECT_ROWS_BETWEEN,
+    SELECT_SOURCE,
+    SELECT_STATUS,
+    SELECT_UNSENT,
+    SELECT_WITH_WORK,
+    WRITE_AGAIN,
+)
+from .record import TopicPartition
+from .topics import partition_for
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from .postgres_database import Connection
+
+__all__ = ["SCHEMA", "PostgresOutbox", "partitions", "prepare", "write"]
+
+_partition_for = lru_cache(65_536)(partition_for)
+
+
+async def prepare(connection: Connection, topics: Mapping[str, int]) -> None:
+    """Makes the source and the lanes of `topics` (name → partitions) where they are missing."""
+    present = await partitions(connection)
+    if await connection.fetchval(SELECT_SOURCE) is None:
+        await connection.execute(INSERT_SOURCE, f"/countinghouse/commerce/{new_event_id()}")
+    missing = [(topic, number) for topic, count in topics.items() for number in range(present.get(topic, 0), count)]
+    if missing:
+        await connection.execute(INSERT_LANES, *_columns(missing))
+
+
+async def partitions(connection: Connection) -> dict[str, int]:
+    """Topic → its number of lanes, as `write` wants it. Lanes are only ever added."""
+    return {topic: count for topic, count in await connection.fetch(COUNT_LANES)}  # noqa: C416 - records, not pairs
+
+
+async def write(connection: Connection, drafts: Sequence[Draft], lanes: Mapping[str, int]) -> None:
+    """Writes one waiting row per draft. Call it in the transaction that changes the state the drafts speak of.
+
+    `lanes` is what `partitions` said. Raises UnknownTopic.
+    """
+    rows = [(*_lane_of(lanes, draft), draft.event_id, draft.key, draft.payload) for draft in drafts]
+    if rows:
+        await connection.execute(INSERT_ROWS, *_columns(rows))
+
+
+def _lane_of(lanes: Mapping[str, int], draft: Draft) -> TopicPartition:
+    topic = draft.event_type.topic
+    if topic is None or topic.name not in lanes:
+        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}; see postgres_outbox.prepare")
+    return TopicPartition(topic.name, _partition_for(draft.key.encode(), lanes[topic.name]))
+
+
+def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows (at least one) as one list a column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _lease_name(tp: TopicPartition) -> str:
+    return f"lane/{tp}"
+
+
+class PostgresOutbox:
+    """The outbox in the database at `url`; `topics` are its lanes to make where they are missing."""
+
+    def __init__(self, url: str, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
+        self._lanes: Mapping[str, int] = {}
+        self._topics = topics
+        self._database = PostgresDatabase(
+            url,
+            SCHEMA + postgres_leases.SCHEMA,
+            channel=CHANNEL,
+            prepare=self._prepare,
+            before_commit=lambda: crash_points.passing("outbox.before_commit"),
+            after_commit=lambda: crash_points.passing("outbox.after_commit"),
+        )
+
+    async def _prepare(self, connection: Connection) -> None:
+        await prepare(connection, self._topics)
+        self._lanes = await partitions(connection)
+
+    async def write(self, drafts: Sequence[Draft]) -> None:
+        """`write` in a transaction of its own, for writers without other state."""
+        await self._database.transaction(lambda connection: write(connection, drafts, self._lanes))
+
+    async def source(self) -> str:
+        return await self._database.read(_source)
+
+    async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
+        async def hold(connection: Connection) -> list[Lane]:
+            names = [_lease_name(TopicPartition(*row)) for row in await connection.fetch(SELECT_NAMES)]
+            held = await postgres_leases.take(connection, names, owner, ttl_s)
+            epochs = {lease.name: lease.epoch for lease in held}
+            lanes = [_lane(epochs, row) for row in await connection.fetch(SELECT_LANES)]
+            return [lane for lane in lanes if lane is not None]
+
+        return await self._database.transaction(hold)
+
+    async def take_over(self, owner: str) -> None:
+        await self._database.transaction(lambda c: c.execute(postgres_leases.TAKE_OVER, owner))
+
+    async def release(self, owner: str) -> None:
+        await self._database.transaction(lambda c: c.execute(postgres_leases.RELEASE, owner))
+
+    async def claim(self, lanes: Sequence[Lane], most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRows]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_WITH_WORK))
+        with_work = {TopicPartition(*row) for row in rows}
+        wanted = [lane for lane in lanes if lane.tp in with_work]
+        if not wanted:
+            return []
+        return await self._database.transaction(lambda connection: _claim(connection, wanted, most))
+
+    async def acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
+        async def move(connection: Connection) -> None:
+            last = {one.lane.tp: one for one in sorted(acknowledgements, key=lambda one: one.sequence)}
+            locked = await _lock(connection, [one.lane for one in last.values()])
+            rows = [(locked[tp]["id"], one.sequence, one.offset) for tp, one in last.items() if tp in locked]
+            if rows:
+                await connection.execute(ACKNOWLEDGE, *_columns(rows))
+
+        if acknowledgements:
+            await self._database.transaction(move)
+
+    async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
+        async def note(connection: Connection) -> None:
+            for row in (await _lock(connection, [lane])).values():
+                await connection.execute(NOTE_FAILURE, row["id"], storable(error[:1000]), int(retry_in_s * 1e6))
+
+        await self._database.transaction(note)
+
+    async def bury(self, lane: Lane, sequence: int, reason: str, withheld: Draft) -> None:
+        async def move(connection: Connection) -> None:
+            for row in (await _lock(connection, [lane])).values():
+                await connection.execute(RECORD_DEAD, row["id"], sequence, storable(reason[:1000]))
+                await connection.execute(BURY, row["id"], sequence, withheld.event_id, withheld.payload)
+
+        await self._database.transaction(move)
+
+    async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
+        rows = await self._database.read(lambda c: c.fetch(SELECT_ROWS_BETWEEN, *lane.tp, first, last))
+        return [(sequence, event_id) for sequence, event_id in rows]
+
+    async def dead(self) -> Sequence[DeadRow]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_DEAD))
+        return [DeadRow(row[0], TopicPartition(row[1], row[2]), *row[3:]) for row in rows]
+
+    async def redrive(self, ids: Sequence[int]) -> int:
+        return rows_changed(await self._database.transaction(lambda c: c.execute(WRITE_AGAIN, list(ids))))
+
+    async def clean(self, keep_s: float, most: int = 1000) -> int:
+        keep_us = int(keep_s * 1e6)
+        return rows_changed(await self._database.transaction(lambda c: c.execute(CLEAN, keep_us, most)))
+
+    async def lanes(self) -> Sequence[LaneStatus]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_STATUS))
+        return [LaneStatus(TopicPartition(row[0], row[1]), *row[2:]) for row in rows]
+
+    async def unsent_ids(self) -> Sequence[tuple[TopicPartition, str]]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_UNSENT))
+        return [(TopicPartition(topic, number), event_id) for topic, number, event_id in rows]
+
+    async def reincarnate(self, already_sent: Sequence[str]) -> str:
+        async def restart(connection: Connection) -> str:
+            await connection.fetch(LOCK_EVERY_LANE)
+            await connection.execute(DELETE_SENT, list(already_sent))
+            await connection.execute(RESTART)
+            return await _source(connection)
+
+        return await self._database.transaction(restart)
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._database.wait_for_news(timeout_s)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+async def _source(connection: Connection) -> str:
+    return str(await connection.fetchval(SELECT_SOURCE))
+
+
+def _lane(epochs: Mapping[str, int], row: asyncpg.Record) -> Lane | None:
+    (topic, number, source, next_sequence, acknowledged, acknowledged_offset, retry_us, failures) = row
+    tp = TopicPartition(topic, number)
+    epoch = epochs.get(_lease_name(tp))
+    if epoch is None:
+        return None
+    return Lane(tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures)
+
+
+async def _lock(connection: Connection, lanes: Sequence[Lane]) -> dict[TopicPartition, asyncpg.Record]:
+    """Locks the rows of the lanes and returns those that may be acted for: by their lease's epoch, and their source."""
+    rows = await connection.fetch(LOCK_LANES, *_columns(lane.tp for lane in lanes))
+    source = await _source(connection)
+    epochs = await postgres_leases.current_epochs(connection, [_lease_name(lane.tp) for lane in lanes])
+    mine = {lane.tp for lane in lanes if epochs.get(_lease_name(lane.tp)) == lane.epoch and lane.source == source}
+    locked = {TopicPartition(row["topic"], row["number"]): row for row in rows}
+    return {tp: row for tp, row in locked.items() if tp in mine}
+
+
+async def _claim(connection: Connection, lanes: Sequence[Lane], most: int) -> list[ClaimedRows]:
+    locked = await _lock(connection, lanes)
+    rooms = [
+        (row["id"], row["next_sequence"], most - (row["next_sequence"] - 1 - row["acknowledged"]))
+        for row in locked.values()
+    ]
+    drawing = [one for one in rooms if one[2] > 0]
+    if drawing:
+        await connection.execute(DRAW, *_columns(drawing))
+    if not locked:
+        return []
+    places = _columns((row["id"], row["acknowledged"]) for row in locked.values())
+    claimed = await connection.fetch(SELECT_CLAIMED, *places, most)
+    rows = {lane: [ClaimedRow(*row[1:]) for row in group] for lane, group in groupby(claimed, lambda row: row["lane"])}
+    ids = {tp: row["id"] for tp, row in locked.items()}
+    return [ClaimedRows(lane, rows[ids[lane.tp]]) for lane in lanes if ids.get(lane.tp) in rows]

@@ -1,0 +1,208 @@
+"""The SQL of the PostgreSQL outbox, each statement by its name.
+
+Rows become visible in the order of commits, not of ids: a row with a smaller id may appear after a larger one was
+claimed. So a claim takes whatever waits, and takes away exactly what it took.
+"""
+
+from __future__ import annotations
+
+from .postgres_database import NOW_US
+
+CHANNEL = "countinghouse_outbox"
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS outbox_source (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    base TEXT NOT NULL,
+    incarnation BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS outbox_lane (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    next_sequence BIGINT NOT NULL DEFAULT 1,
+    acknowledged BIGINT NOT NULL DEFAULT 0,
+    acknowledged_offset BIGINT NOT NULL DEFAULT -1,
+    failures INTEGER NOT NULL DEFAULT 0,
+    retry_at_us BIGINT NOT NULL DEFAULT 0,
+    error TEXT,
+    UNIQUE (topic, number)
+) WITH (fillfactor = 50);
+-- No foreign key to the lane: it would lock the lane's row from every insert to its COMMIT, and with it the relay.
+CREATE TABLE IF NOT EXISTS outbox (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane BIGINT NOT NULL,
+    event_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload BYTEA NOT NULL,
+    recorded_at_us BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS outbox_waiting (
+    lane BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    PRIMARY KEY (lane, id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE TABLE IF NOT EXISTS outbox_claimed (
+    lane BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    PRIMARY KEY (lane, sequence)
+);
+CREATE TABLE IF NOT EXISTS outbox_dead (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    event_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload BYTEA NOT NULL,
+    reason TEXT NOT NULL,
+    died_at_us BIGINT NOT NULL,
+    redriven_at_us BIGINT
+);
+CREATE OR REPLACE FUNCTION outbox_rows_wait() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    INSERT INTO outbox_waiting (lane, id) SELECT lane, id FROM written;
+    IF FOUND THEN
+        PERFORM pg_notify('{CHANNEL}', '');
+    END IF;
+    RETURN NULL;
+END $body$;
+CREATE OR REPLACE TRIGGER outbox_rows_wait AFTER INSERT ON outbox
+REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION outbox_rows_wait();
+"""  # noqa: S608
+
+INSERT_SOURCE = "INSERT INTO outbox_source (one, base, incarnation) VALUES (1, $1, 1) ON CONFLICT DO NOTHING"
+INSERT_LANES = """
+INSERT INTO outbox_lane (topic, number) SELECT topic, number FROM unnest($1::text[], $2::bigint[]) AS w (topic, number)
+ORDER BY topic COLLATE "C", number ON CONFLICT DO NOTHING
+"""
+COUNT_LANES = "SELECT topic, count(*) FROM outbox_lane GROUP BY topic"
+INSERT_ROWS = f"""
+INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
+SELECT l.id, w.event_id, w.key, w.payload, {NOW_US}
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY
+    AS w (topic, number, event_id, key, payload, place)
+JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number ORDER BY w.place
+"""  # noqa: S608
+SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
+SELECT_NAMES = "SELECT topic, number FROM outbox_lane"
+SELECT_LANES = f"""
+SELECT l.topic, l.number, s.base || '/' || s.incarnation AS source, l.next_sequence, l.acknowledged,
+    l.acknowledged_offset, l.retry_at_us - {NOW_US} AS retry_us, l.failures
+FROM outbox_lane AS l CROSS JOIN outbox_source AS s ORDER BY l.topic, l.number
+"""  # noqa: S608
+
+SELECT_WITH_WORK = """
+SELECT topic, number FROM outbox_lane AS l
+WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox_waiting WHERE lane = l.id)
+"""
+LOCK_LANES = """
+SELECT l.id, l.topic, l.number, l.next_sequence, l.acknowledged
+FROM outbox_lane AS l JOIN unnest($1::text[], $2::bigint[]) AS w (topic, number) USING (topic, number)
+ORDER BY l.id FOR UPDATE OF l
+"""
+LOCK_EVERY_LANE = "SELECT id FROM outbox_lane ORDER BY id FOR UPDATE"
+DRAW = """
+WITH chosen AS (
+    SELECT r.lane, w.id, r.next_sequence - 1 + row_number() OVER (PARTITION BY r.lane ORDER BY w.id) AS sequence
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS r (lane, next_sequence, room)
+    CROSS JOIN LATERAL (SELECT id FROM outbox_waiting WHERE lane = r.lane ORDER BY id LIMIT r.room) AS w),
+taken AS (
+    DELETE FROM outbox_waiting AS w USING chosen AS c WHERE w.lane = c.lane AND w.id = c.id
+    RETURNING c.lane, c.sequence, c.id),
+placed AS (INSERT INTO outbox_claimed (lane, sequence, id) SELECT lane, sequence, id FROM taken RETURNING lane)
+UPDATE outbox_lane AS l SET next_sequence = l.next_sequence + d.drawn
+FROM (SELECT lane, count(*) AS drawn FROM placed GROUP BY lane) AS d WHERE l.id = d.lane
+"""
+SELECT_CLAIMED = """
+SELECT l.lane, c.sequence, o.event_id, o.key, o.payload
+FROM unnest($1::bigint[], $2::bigint[]) AS l (lane, acknowledged)
+CROSS JOIN LATERAL (
+    SELECT sequence, id FROM outbox_claimed WHERE lane = l.lane AND sequence > l.acknowledged
+    ORDER BY sequence LIMIT $3) AS c
+JOIN outbox AS o ON o.id = c.id ORDER BY l.lane, c.sequence
+"""
+ACKNOWLEDGE = """
+UPDATE outbox_lane AS l
+SET acknowledged = a.sequence, acknowledged_offset = a.last_offset, failures = 0, retry_at_us = 0, error = NULL
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS a (lane, sequence, last_offset)
+WHERE l.id = a.lane AND l.acknowledged < a.sequence
+"""
+NOTE_FAILURE = f"""
+UPDATE outbox_lane SET failures = failures + 1, error = $2, retry_at_us = {NOW_US} + $3 WHERE id = $1
+"""  # noqa: S608
+RECORD_DEAD = f"""
+INSERT INTO outbox_dead (lane, sequence, event_id, key, payload, reason, died_at_us)
+SELECT c.lane, c.sequence, o.event_id, o.key, o.payload, $3, {NOW_US}
+FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence = $2 JOIN outbox AS o ON o.id = c.id
+WHERE l.id = $1 AND c.sequence > l.acknowledged
+"""  # noqa: S608
+BURY = """
+UPDATE outbox AS o SET event_id = $3, payload = $4 FROM outbox_lane AS l, outbox_claimed AS c
+WHERE l.id = $1 AND c.lane = l.id AND c.sequence = $2 AND c.sequence > l.acknowledged AND o.id = c.id
+"""
+SELECT_ROWS_BETWEEN = """
+SELECT c.sequence, o.event_id
+FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id JOIN outbox AS o ON o.id = c.id
+WHERE l.topic = $1 AND l.number = $2 AND c.sequence BETWEEN $3 AND $4 ORDER BY c.sequence
+"""
+SELECT_DEAD = """
+SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
+FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
+"""
+WRITE_AGAIN = f"""
+WITH again AS (
+    UPDATE outbox_dead SET redriven_at_us = {NOW_US} WHERE redriven_at_us IS NULL AND id = ANY($1::bigint[])
+    RETURNING id, lane, event_id, key, payload)
+INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
+SELECT lane, event_id, key, payload, {NOW_US} FROM again ORDER BY id
+"""  # noqa: S608
+CLEAN = f"""
+WITH old AS (
+    SELECT c.lane, c.sequence, c.id FROM outbox_lane AS l
+    CROSS JOIN LATERAL (
+        SELECT lane, sequence, id FROM outbox_claimed WHERE lane = l.id AND sequence <= l.acknowledged
+        ORDER BY sequence LIMIT $2 FOR UPDATE SKIP LOCKED) AS c
+    JOIN outbox AS o ON o.id = c.id
+    WHERE o.recorded_at_us <= {NOW_US} - $1::bigint LIMIT $2),
+gone AS (
+    DELETE FROM outbox_claimed AS c USING old WHERE c.lane = old.lane AND c.sequence = old.sequence RETURNING c.id)
+DELETE FROM outbox AS o USING gone WHERE o.id = gone.id
+"""  # noqa: S608
+SELECT_STATUS = f"""
+SELECT l.topic, l.number, (SELECT base || '/' || incarnation FROM outbox_source),
+    (SELECT count(*) FROM outbox_waiting WHERE lane = l.id),
+    CASE WHEN l.failures > 0 THEN 0 ELSE l.next_sequence - 1 - l.acknowledged END,
+    CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
+    l.acknowledged,
+    (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
+    coalesce(
+        (SELECT o.recorded_at_us FROM outbox_claimed AS c JOIN outbox AS o ON o.id = c.id
+         WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
+        (SELECT o.recorded_at_us FROM outbox_waiting AS w JOIN outbox AS o ON o.id = w.id
+         WHERE w.lane = l.id ORDER BY w.id LIMIT 1)),
+    l.failures, l.error,
+    (SELECT owner FROM lease WHERE name = 'lane/' || l.topic || '/' || l.number AND expires_at_us > {NOW_US})
+FROM outbox_lane AS l ORDER BY l.topic, l.number
+"""  # noqa: S608
+SELECT_UNSENT = """
+SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
+JOIN outbox_waiting AS w ON w.lane = l.id JOIN outbox AS o ON o.id = w.id
+UNION ALL
+SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
+JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence > l.acknowledged JOIN outbox AS o ON o.id = c.id
+"""
+DELETE_SENT = """
+DELETE FROM outbox WHERE event_id = ANY($1::text[]) OR id IN (
+    SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence <= l.acknowledged)
+"""
+RESTART = f"""
+DELETE FROM outbox_claimed;
+DELETE FROM outbox_waiting WHERE NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.id = outbox_waiting.id);
+INSERT INTO outbox_waiting (lane, id) SELECT lane, id FROM outbox ON CONFLICT DO NOTHING;
+UPDATE outbox_lane SET next_sequence = 1, acknowledged = 0, acknowledged_offset = -1,
+    failures = 0, retry_at_us = 0, error = NULL;
+UPDATE outbox_source SET incarnation = incarnation + 1;
+SELECT pg_notify('{CHANNEL}', '')
+"""  # noqa: S608
+"""Writers may go on meanwhile: a row that commits between two of these statements waits already, by its trigger."""

@@ -1,0 +1,266 @@
+"""The read model in the back office's PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import asyncpg
+import polars as pl
+
+from event_store import postgres_inbox
+from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.dead_letters import DeadLetter
+from event_store.errors import GenerationChanged
+from event_store.handled import HandledRanges
+from event_store.inbox import Position
+from event_store.postgres_database import NOW_US, PostgresDatabase, storable
+from event_store.record import TopicPartition
+
+from .postgres_figures import columns_statement, extent_statement, frame_of, schema, sums_statement, upsert_statement
+from .projection import Projection
+from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
+
+if TYPE_CHECKING:
+    from event_store.postgres_database import Connection
+
+GENERATIONS = """
+CREATE TABLE IF NOT EXISTS generation (
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    state TEXT NOT NULL,
+    created_at_us BIGINT NOT NULL,
+    served_at_us BIGINT,
+    note TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_serving_generation ON generation (state) WHERE state = 'serving';
+CREATE UNIQUE INDEX IF NOT EXISTS one_building_generation ON generation (state) WHERE state = 'building';
+"""
+CHANNEL = "countinghouse_figures"
+EMPTYING_TIMEOUT_S = 3600.0
+
+SHARE_GENERATIONS = "SELECT pg_advisory_xact_lock_shared(hashtext('countinghouse generations'))"
+LOCK_GENERATIONS = "SELECT pg_advisory_xact_lock(hashtext('countinghouse generations'))"
+"""Batches share this lock, who changes a generation's state has it alone. Unlike row locks it is fair: a switch is not
+
+kept waiting by batches that come after it. What it guards is read in a later statement than the one that waits.
+"""
+FIRST_GENERATION = f"""
+INSERT INTO generation (state, created_at_us, served_at_us, note)
+SELECT 'serving', {NOW_US}, {NOW_US}, 'the first generation' WHERE NOT EXISTS (SELECT 1 FROM generation)
+"""  # noqa: S608
+SELECT_SERVING = "SELECT number FROM generation WHERE state = 'serving'"
+SELECT_STATE = "SELECT state FROM generation WHERE number = $1"
+SELECT_GENERATIONS = "SELECT number, state, created_at_us, served_at_us, note FROM generation ORDER BY number"
+ABANDON_BUILDING = "UPDATE generation SET state = 'abandoned', note = $1 WHERE state = 'building'"
+INSERT_GENERATION = f"""
+INSERT INTO generation (state, created_at_us, note) VALUES ('building', {NOW_US}, $1) RETURNING number
+"""  # noqa: S608
+RETIRE = "UPDATE generation SET state = 'retired' WHERE state = 'serving'"
+SERVE = f"UPDATE generation SET state = 'serving', served_at_us = {NOW_US}, note = $2 WHERE number = $1"  # noqa: S608
+ABANDON = "UPDATE generation SET state = 'abandoned', note = $2 WHERE number = $1"
+SELECT_LEFT_OVER = """
+SELECT number FROM generation AS g WHERE state = 'abandoned'
+    AND EXISTS (SELECT 1 FROM inbox_position AS p WHERE p.generation = g.number)
+"""
+SELECT_BEHIND = """
+SELECT s.topic, s.number FROM inbox_position AS s
+LEFT JOIN inbox_position AS t ON t.generation = $1 AND t.topic = s.topic AND t.number = s.number
+WHERE s.generation = $2 AND s.next_offset > coalesce(t.next_offset, 0)
+"""
+
+
+class PostgresReadModel:
+    """The read model in the database at `url`, whose tables are made where they are missing."""
+
+    def __init__(self, url: str, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
+        self._database = PostgresDatabase(
+            url,
+            GENERATIONS + postgres_inbox.SCHEMA + schema(projections),
+            channel=CHANNEL,
+            notify=True,
+            before_commit=lambda: crash_points.passing("consumer.before_commit"),
+            after_commit=lambda: crash_points.passing("consumer.after_commit"),
+        )
+        self._projections = {projection.name: projection for projection in projections}
+        self._upserts = {projection.name: upsert_statement(projection) for projection in projections}
+
+    async def serving(self) -> int:
+        number = await self._database.read(_serving)
+        if number is not None:
+            return number
+
+        async def first(connection: Connection) -> int:
+            await connection.execute(LOCK_GENERATIONS)
+            await connection.execute(FIRST_GENERATION)
+            return await _serving(connection) or 0
+
+        return await self._database.transaction(first)
+
+    async def generations(self) -> Sequence[Generation]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_GENERATIONS))
+        return [Generation(row[0], State(row[1]), *row[2:]) for row in rows]
+
+    async def position(self, generation: int, tp: TopicPartition) -> Position:
+        return await self._database.read(lambda connection: postgres_inbox.position(connection, generation, tp))
+
+    async def known_ids(self, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return await self._database.read(lambda connection: postgres_inbox.known_ids(connection, generation, ids))
+
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        async def apply(connection: Connection) -> None:
+            await connection.execute(SHARE_GENERATIONS)
+            await _check_generation(connection, effect.generation, serving)
+            await postgres_inbox.apply(connection, effect.generation, effect.entries)
+            await self._merge(connection, effect.generation, effect.increments)
+
+        await self._database.transaction(apply)
+
+    async def _merge(self, connection: Connection, generation: int, increments: Increments) -> None:
+        """Tables in one order for everybody, as the rows of each: so two batches can't wait for each other."""
+        for name, rows in sorted(increments.items()):
+            if rows.height:
+                columns = [rows[column].to_list() for column in self._projections[name].columns]
+                try:
+                    await connection.execute(self._upserts[name], generation, *columns)
+                except asyncpg.NumericValueOutOfRangeError as error:
+                    raise OverflowError(f"a figure of {name} would go beyond 64 bits") from error
+
+    async def note_stop(self, generation: int, tp: TopicPartition, why: str | None) -> None:
+        await self._database.transaction(lambda c: postgres_inbox.note_stop(c, generation, tp, why))
+
+    async def progress(self, generation: int) -> Sequence[PartitionProgress]:
+        async def select(connection: Connection) -> list[PartitionProgress]:
+            handled = await postgres_inbox.handled_ranges(connection, generation)
+            rows = await connection.fetch(postgres_inbox.SELECT_PROGRESS, generation)
+            return [_progress(handled, row) for row in rows]
+
+        return await self._database.read(select)
+
+    async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
+        return await self._database.read(lambda c: postgres_inbox.dead_letters(c, generation, most))
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        asked = self._projections[projection]
+        (statement, columns) = sums_statement(asked, by_product=by_product, some_products=products is not None)
+        ranges = [[one.label for one in periods], [one.start for one in periods], [one.end for one in periods]]
+        values = [*ranges, *([] if products is None else [list(products)])]
+
+        async def add(connection: Connection) -> list[asyncpg.Record]:
+            try:
+                return await connection.fetch(statement, generation, *values)
+            except asyncpg.NumericValueOutOfRangeError as error:
+                raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
+
+        rows = [tuple(row) for row in await self._database.read(add)]
+        keys = [name for name, kind in columns.items() if kind == pl.String]
+        return pl.DataFrame(rows, schema=columns, orient="row").sort(keys)
+
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        statement = extent_statement(list(self._projections.values()))
+        row = await self._database.read(lambda connection: connection.fetchrow(statement, generation))
+        return None if row is None or row[0] is None else (row[0], row[1])
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        asked = self._projections[projection]
+        return await self._database.read(lambda connection: _rows(connection, generation, asked))
+
+    async def snapshot(self, generation: int) -> Snapshot:
+        async def take(connection: Connection) -> Snapshot:
+            return Snapshot(
+                await postgres_inbox.positions(connection, generation),
+                {name: await _rows(connection, generation, one) for name, one in self._projections.items()},
+                await postgres_inbox.dead_offsets(connection, generation),
+            )
+
+        return await self._database.read(take)
+
+    async def begin_generation(self, note: str) -> int:
+        async def begin(connection: Connection) -> int:
+            await connection.execute(LOCK_GENERATIONS)
+            await connection.execute(ABANDON_BUILDING, "left behind by a rebuild that died")
+            return int(await connection.fetchval(INSERT_GENERATION, storable(note)))
+
+        number = await self._database.transaction(begin)
+        await self._empty_abandoned()
+        return number
+
+    async def switch(self, to: int, note: str) -> None:
+        async def flip(connection: Connection) -> None:
+            await connection.execute(LOCK_GENERATIONS)
+            state = await connection.fetchval(SELECT_STATE, to)
+            if state not in (State.BUILDING, State.RETIRED):
+                raise GenerationChanged(f"generation {to} is {state or 'unknown'} and can't begin to serve")
+            behind = await connection.fetchrow(SELECT_BEHIND, to, await _serving(connection))
+            if behind is not None:
+                tp = TopicPartition(*behind)
+                raise GenerationChanged(f"generation {to} is behind the serving one in {tp}: catch up, then switch")
+            await connection.execute(RETIRE)
+            await connection.execute(SERVE, to, storable(note))
+
+        await self._database.transaction(flip)
+
+    async def abandon(self, generation: int, note: str) -> None:
+        async def end(connection: Connection) -> None:
+            await connection.execute(LOCK_GENERATIONS)
+            if generation == await _serving(connection):
+                raise GenerationChanged(f"generation {generation} is serving")
+            await connection.execute(ABANDON, generation, storable(note))
+
+        await self._database.transaction(end)
+        await self._empty_abandoned()
+
+    async def wait_for_news(self, timeout_s: float) -> bool:
+        return await self._database.wait_for_news(timeout_s)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _empty_abandoned(self) -> None:
+        """Deletes the rows of abandoned generations, without the lock: millions of rows would keep batches waiting.
+
+        Nothing is written to an abandoned generation any more. Positions go in the same transaction as the rest, so
+        what a death in between leaves over is found by them.
+        """
+        tables = (*(str(one.table.__tablename__) for one in self._projections.values()), *postgres_inbox.TABLES)
+
+        async def empty(connection: Connection) -> None:
+            numbers = [row["number"] for row in await connection.fetch(SELECT_LEFT_OVER)]
+            for table in tables if numbers else ():
+                statement = f"DELETE FROM {table} WHERE generation = ANY($1::bigint[])"  # noqa: S608
+                await connection.execute(statement, numbers, timeout=EMPTYING_TIMEOUT_S)
+
+        await self._database.transaction(empty)
+
+
+async def _serving(connection: Connection) -> int | None:
+    number: int | None = await connection.fetchval(SELECT_SERVING)
+    return number
+
+
+async def _check_generation(connection: Connection, generation: int, serving: bool) -> None:
+    found = await connection.fetchval(SELECT_STATE, generation)
+    state = None if found is None else State(found)
+    taken = state is State.SERVING if serving else state in (State.BUILDING, State.RETIRED)
+    if not taken:
+        believed = "serving" if serving else "not serving"
+        raise GenerationChanged(f"generation {generation} is {state or 'gone'}, the batch was made for it {believed}")
+
+
+def _progress(handled: Mapping[TopicPartition, Mapping[str, HandledRanges]], row: asyncpg.Record) -> PartitionProgress:
+    tp = TopicPartition(row[0], row[1])
+    holes = {source: ranges.holes() for source, ranges in handled.get(tp, {}).items() if ranges.holes()}
+    (next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row[2:]
+    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes, stopped)
+
+
+async def _rows(connection: Connection, generation: int, projection: Projection) -> pl.DataFrame:
+    columns = await connection.fetchrow(columns_statement(projection), generation)
+    return frame_of(projection, columns or ())
