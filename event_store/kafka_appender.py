@@ -38,20 +38,21 @@ class KafkaAppender:
         """See `Log.append`; the partition is known to exist."""
         _check_sizes(tp, records)
         async with self._turns[tp]:  # The records of one call stay together, though they may be several batches.
+            producer: Any = None
             try:
                 with self._cluster.asked(f"{tp}: append {len(records)} records"):
                     async with asyncio.timeout(TIMEOUT_S):
-                        return await self._send(tp, records)
+                        producer = await self._producer.get()
+                        return await self._send(producer, tp, records)
             except BaseException:
                 # It may hold a sequence number that the broker never saw, and then refuses everything for ever.
-                self._producer.drop()
+                self._producer.drop(producer)
                 raise
 
     async def close(self) -> None:
         await self._producer.close()
 
-    async def _send(self, tp: TopicPartition, records: Sequence[Record]) -> int:
-        producer = await self._producer.get()
+    async def _send(self, producer: Any, tp: TopicPartition, records: Sequence[Record]) -> int:
         offsets: list[int] = []
         for batch, part in _batches(producer, records):
             try:

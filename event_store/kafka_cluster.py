@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, UnknownTopicOrPartitionError
 
 from .errors import LogUnavailable, UnknownTopic
 from .record import TopicPartition
@@ -51,7 +51,7 @@ class KafkaCluster:
             yield
         except UnknownTopicOrPartitionError as error:
             raise UnknownTopic(f"{what}: Kafka at {self.bootstrap} has no such topic or partition") from error
-        except (KafkaError, TimeoutError, OSError) as error:
+        except (KafkaError, ConsumerStoppedError, TimeoutError, OSError) as error:
             said = str(error) or type(error).__name__
             raise LogUnavailable(
                 f"{what}: Kafka at {self.bootstrap} did not do it ({said}). "
@@ -81,8 +81,13 @@ class KafkaClient:
                 self._client = client
         return self._client
 
-    def drop(self) -> None:
-        """Stops it in the background; whoever needs it next gets a new one."""
+    def drop(self, used: Any = None) -> None:
+        """Stops it in the background; whoever needs it next gets a new one.
+
+        With `used` only if that is still the one: of several calls that failed over one client the first drops it.
+        """
+        if used is not None and used is not self._client:
+            return
         (client, self._client) = (self._client, None)
         if client is not None:
             task = asyncio.get_running_loop().create_task(_stop(client))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from .errors import HistoryLost, LogUnavailable
 from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
@@ -59,13 +59,15 @@ class KafkaReader:
     async def read(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:
         """See `Log.read`; the partition is known to exist."""
         async with self._turns[tp]:
+            consumer: Any = None
             try:
                 with self._cluster.asked(f"{tp}: read from offset {offset}"):
                     async with asyncio.timeout(TIMEOUT_S):
-                        return await self._read(tp, offset, max_records)
+                        consumer = await self._client.get()
+                        return await self._read(consumer, tp, offset, max_records)
             except LogUnavailable:
-                self._client.drop()  # A consumer may be stuck for good after its broker came back.
-                self._ends.clear()
+                self._client.drop(consumer)  # It may be stuck for good after its broker came back.
+                self._ends.pop(tp, None)
                 raise
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
@@ -83,22 +85,28 @@ class KafkaReader:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _read(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:
-        consumer = await self._client.get()
+    async def _read(self, consumer: Any, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:
         self._stand_at(consumer, tp, offset)
         records = await self._fetched(consumer, tp, offset, max_records, timeout_ms=0)
+        end = self._ends.get(tp, 0)
         if not records:
-            if not 0 <= offset < self._ends.get(tp, 0):
+            if not 0 <= offset < end:
                 bounds = (await self.bounds([tp]))[tp]
                 _check_offset(tp, offset, bounds)
-                self._ends[tp] = bounds.end
-            while not records and offset < self._ends[tp]:
+                end = self._ends[tp] = bounds.end
+            while not records and offset < end:
                 records = await self._fetched(consumer, tp, offset, max_records, timeout_ms=FETCH_TIMEOUT_MS)
+        self._check_current(consumer)
         self._at[tp] = offset + len(records)
-        if self._at[tp] >= self._ends.get(tp, 0):
+        if self._at[tp] >= end:
             # At its end it would hold up the fetches of others for as long as a broker waits for more.
             consumer.pause(self._cluster.there(tp))
         return batch_of(tp, offset, records)
+
+    def _check_current(self, consumer: Any) -> None:
+        """Another partition's reader may have thrown the consumer away while we waited."""
+        if consumer is not self._assigned_to:
+            raise ConsumerStoppedError("another consumer took its place")
 
     def _stand_at(self, consumer: Any, tp: TopicPartition, offset: int) -> None:
         if consumer is not self._assigned_to:
@@ -114,6 +122,7 @@ class KafkaReader:
             consumer.resume(self._cluster.there(tp))
 
     def _seek(self, consumer: Any, tp: TopicPartition, offset: int) -> None:
+        self._check_current(consumer)
         self._at[tp] = offset
         consumer.seek(self._cluster.there(tp), max(offset, 0))
 
