@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -30,12 +32,20 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     one.stop(signal.SIGKILL)
 
 
-@pytest.fixture
-def shop(tmp_path: Path, broker: Broker) -> Iterator[Shop]:
-    one = Shop(tmp_path / "over-kafka", {"COUNTINGHOUSE_LOG_URL": f"kafka://{broker.address}/shop."})
-    yield one
-    one.close()
+@contextmanager
+def _shop(folder: Path, broker: Broker, prefix: str) -> Iterator[Shop]:
+    one = Shop(folder / "over-kafka", {"COUNTINGHOUSE_LOG_URL": f"kafka://{broker.address}/{prefix}"})
+    try:
+        yield one
+    finally:
+        one.close()
     assert one.complaints() == []
+
+
+@pytest.fixture
+def shop(tmp_path: Path, kafka: Broker) -> Iterator[Shop]:
+    with _shop(tmp_path, kafka, f"{uuid4().hex[:8]}.") as one:
+        yield one
 
 
 async def _lag(shop: Shop) -> dict[str, int]:
@@ -63,27 +73,29 @@ async def test_a_shop_counts_explains_and_rebuilds_over_kafka(shop: Shop) -> Non
     assert after.completeness.generation == 2
 
 
-async def test_a_broker_killed_while_invoices_come_loses_and_doubles_nothing(shop: Shop, broker: Broker) -> None:
+async def test_a_broker_killed_while_invoices_come_loses_and_doubles_nothing(tmp_path: Path, broker: Broker) -> None:
     """The API goes on taking payments meanwhile; they wait in the outbox until the broker is back."""
-    line = shop.start_line()
-    for part in parts(shop.folder, 2):
-        sending = asyncio.create_task(shop.send(part.file))
-        await asyncio.sleep(0.5)
-        broker.stop(signal.SIGKILL)
-        assert (await sending).delivery.failed == 0
-        await asyncio.to_thread(broker.start)
-        await shop.counted_exactly(part.expected)
-    assert all(one.is_alive for one in line)
+    with _shop(tmp_path, broker, "shop.") as shop:
+        line = shop.start_line()
+        for part in parts(shop.folder, 2):
+            sending = asyncio.create_task(shop.send(part.file))
+            await asyncio.sleep(0.5)
+            broker.stop(signal.SIGKILL)
+            assert (await sending).delivery.failed == 0
+            await asyncio.to_thread(broker.start)
+            await shop.counted_exactly(part.expected)
+        assert all(one.is_alive for one in line)
 
 
-async def test_topics_made_anew_stop_the_counting_and_reset_nothing(shop: Shop, broker: Broker) -> None:
+async def test_topics_made_anew_stop_the_counting_and_reset_nothing(shop: Shop, kafka: Broker) -> None:
     (_, relay, consumer) = shop.start_line()
     await shop.send()
     before = await shop.counted_exactly()
     assert (relay.stop(), consumer.stop()) == (0, 0)
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
     await admin.start()
-    await admin.delete_topics(["shop.order-events"])
+    prefix = shop.settings["COUNTINGHOUSE_LOG_URL"].rpartition("/")[2]
+    await admin.delete_topics([f"{prefix}order-events"])
     await admin.close()
     await asyncio.sleep(1)
     consumer = shop.start("consumer")  # It makes the topic that isn't there.
