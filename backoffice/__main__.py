@@ -122,10 +122,9 @@ def shoppers(
 async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None:
     import structlog
 
+    from event_store.backoff import ends_in_time
     from producer_api.real_month import send_real_month
     from producer_api.shoppers import keep_shop
-
-    from .serve import unless_stopped
 
     log = structlog.get_logger()
 
@@ -135,7 +134,7 @@ async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None
         log.info(month.describe(), action="shoppers.past")
 
     with _api_failures():
-        await unless_stopped(lay_past(), stop)
+        await ends_in_time(lay_past(), stop, 0)
         await keep_shop(
             api_url,
             events_per_s=speed,
@@ -155,20 +154,20 @@ def api(data: Data = None) -> None:
 
 async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
     from event_store.crash_points import CrashPoints
+    from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
     from producer_api.backpressure import Backpressure
     from producer_api.connect import open_commerce
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
-    from .stores import topics
     from .web_server import serve_http
 
     crash_points = CrashPoints.from_environment()
     meter = ApiMeter()
     commerce = await open_commerce(
         settings.commerce_db_url,
-        topics(),
+        PARTITIONS,
         before_commit=partial(crash_points.passing, "api.before_commit"),
         after_commit=partial(crash_points.passing, "api.after_commit"),
         committed=meter.committed,

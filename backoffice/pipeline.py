@@ -20,7 +20,7 @@ from event_store.log import Bounds, Log
 from event_store.outbox import LaneStatus as OutboxLane
 from event_store.outbox import Outbox
 from event_store.record import TopicPartition
-from event_store.topics import TOPICS
+from event_store.topics import TOPICS, partitions_of
 from projections.completeness import Counted, Waiting, completeness
 from projections.read_model import PartitionProgress, ReadModel
 
@@ -206,7 +206,7 @@ class Pipeline:
 
     async def _partitions(self) -> list[TopicPartition]:
         known = await self.log.topics()
-        return [TopicPartition(topic, n) for topic in self.topics for n in range(known.get(topic, 0))]
+        return partitions_of({topic: known.get(topic, 0) for topic in self.topics})
 
     async def _partition(
         self, tp: TopicPartition, bounds: Bounds, progress: PartitionProgress | None, asked_at: datetime

@@ -11,8 +11,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from .settings import SUPERVISED
 
@@ -56,20 +55,6 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, grac
         os._exit(1)
 
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()
-
-
-async def unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Runs work that knows no stop, and cancels it when `stop` is set; what it raises is raised."""
-    working = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
-    if not working.cancelled():
-        working.result()
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:

@@ -6,7 +6,7 @@ async with Stores(settings) as stores:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 
 from .settings import Settings
 
@@ -50,7 +50,7 @@ class Stores:
 
     def outbox(self) -> Outbox:
         """With its lanes: any process may be the first to open it."""
-        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, topics(), self.crash_points))
+        return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, PARTITIONS, self.crash_points))
 
     def log(self) -> Log:
         return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
@@ -98,8 +98,3 @@ class Stores:
             self._open[name] = store
         found: T = self._open[name]
         return found
-
-
-def topics() -> Mapping[str, int]:
-    """Topic → partitions."""
-    return {topic.name: topic.partitions for topic in TOPICS}

@@ -29,7 +29,7 @@ from event_store.log import Log
 from event_store.record import Record, RecordBatch, TopicPartition
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_log import SqliteLog
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS, TOPICS
 from projections.catalogue import PROJECTIONS
 from projections.projector import Projector
 from projections.sqlite_read_model import SqliteReadModel
@@ -95,7 +95,7 @@ async def _count_until_told(folder: Path, log_url: str, name: str, told: Event) 
     read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
     leases = SqliteLeases(folder / "backoffice.db")
     stop = asyncio.Event()
-    settings = ConsumerSettings(name, {topic.name: topic.partitions for topic in TOPICS}, renew_s=RENEW_S)
+    settings = ConsumerSettings(name, PARTITIONS, renew_s=RENEW_S)
     codec = Codec()
 
     def open_projector(generation: int) -> Projector:

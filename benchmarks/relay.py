@@ -18,7 +18,7 @@ from event_store.codec import Codec
 from event_store.relay import Relay, RelaySettings
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 
 from .consume import count
 from .shop_events import Row, rows
@@ -48,10 +48,9 @@ async def relayed(outbox: SqliteOutbox, log: SqliteLog) -> float:
 
 
 async def measure(folder: Path, events: int) -> None:
-    topics = {topic.name: topic.partitions for topic in TOPICS}
-    outbox = SqliteOutbox(folder / "commerce.db", topics)
+    outbox = SqliteOutbox(folder / "commerce.db", PARTITIONS)
     log = SqliteLog(folder / "log.db")
-    for topic, partitions in topics.items():
+    for topic, partitions in PARTITIONS.items():
         await log.create_topic(topic, partitions)
     write_rows(folder / "commerce.db", rows(events))
     sent = await relayed(outbox, log)

@@ -15,7 +15,7 @@ from event_store.codec import Codec
 from event_store.envelope import format_time
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, ProductView
 from event_store.record import TopicPartition
-from event_store.topics import CATALOG_EVENTS, TOPICS, partition_for
+from event_store.topics import CATALOG_EVENTS, PARTITIONS, partition_for, partitions_of
 
 PRODUCTS = 500
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ _ANY_ID = re.compile(rb'"id":"[0-9a-f-]{36}"')
 
 
 def partitions() -> list[TopicPartition]:
-    return [TopicPartition(topic.name, number) for topic in TOPICS for number in range(topic.partitions)]
+    return partitions_of(PARTITIONS)
 
 
 Row = tuple[TopicPartition, str, bytes]

@@ -13,6 +13,7 @@ from .errors import TransientError
 from .history import History
 from .log import Bounds
 from .record import MAX_SEGMENT_RECORDS, TopicPartition
+from .topics import partitions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,7 @@ class Archiver:
     async def seal_all(self) -> Sequence[Segment]:
         """Seals every stretch that is long enough; returns the new segments."""
         log = self.history.log
-        topics = await log.topics()
-        bounds = await log.bounds(
-            [TopicPartition(topic, one) for topic, count in topics.items() for one in range(count)]
-        )
+        bounds = await log.bounds(partitions_of(await log.topics()))
         sealed: list[Segment] = []
         for tp, (start, end) in (await asyncio.to_thread(self._open_ended, bounds)).items():
             sealed += await self._seal(tp, start, end)

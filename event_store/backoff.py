@@ -46,7 +46,7 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> None:
 async def ends_in_time(work: Coroutine[Any, Any, None], stop: asyncio.Event, timeout_s: float) -> bool:
     """Runs `work`, which ends soon after `stop` is set, and cancels what of it is left `timeout_s` after that.
 
-    Returns whether it ended by itself; what it raises is raised.
+    Work that knows no stop is given a timeout of 0. Returns whether it ended by itself; what it raises is raised.
     """
     working = asyncio.ensure_future(work)
     try:

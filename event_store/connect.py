@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .crash_points import NO_CRASH, CrashPoints
 from .lease import Leases
 from .log import Log
 from .outbox import Outbox
+from .postgres_address import POSTGRES, POSTGRES_FORM, check_postgres, is_postgres
 
-POSTGRES = "postgresql+asyncpg:"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _FORMS = {
     "sqlite": "sqlite:///path/to/file.db",
     "sqlite+aiosqlite": "sqlite+aiosqlite:///path/to/file.db",
     "kafka": "kafka://host:port",
-    "postgresql+asyncpg": "postgresql+asyncpg://user:password@host:port/name",
+    POSTGRES: POSTGRES_FORM,
 }
 _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
@@ -40,7 +40,7 @@ def open_outbox(url: str, topics: Mapping[str, int], crash_points: CrashPoints =
 
     `topics` are the lanes it has.
     """
-    if url.startswith(POSTGRES):
+    if is_postgres(url):
         from .postgres_outbox import PostgresOutbox
 
         return PostgresOutbox(url, topics, crash_points)
@@ -51,7 +51,7 @@ def open_outbox(url: str, topics: Mapping[str, int], crash_points: CrashPoints =
 
 def open_leases(url: str) -> Leases:
     """The leases of a database; its address as for `open_outbox`."""
-    if url.startswith(POSTGRES):
+    if is_postgres(url):
         from .postgres_leases import PostgresLeases
 
         return PostgresLeases(url)
@@ -63,7 +63,7 @@ def open_leases(url: str) -> Leases:
 def check_url(url: str, schemes: Sequence[str]) -> None:
     """Raises ValueError unless the address is a good one of one of these kinds."""
     scheme = urlsplit(url).scheme
-    server = {"kafka": kafka_address, POSTGRES[:-1]: check_postgres}.get(scheme)
+    server = {"kafka": kafka_address, POSTGRES: check_postgres}.get(scheme)
     if server is not None and scheme in schemes:
         server(url)
         return
@@ -72,16 +72,6 @@ def check_url(url: str, schemes: Sequence[str]) -> None:
     except ValueError:
         kinds = " or ".join(_FORMS[one] for one in schemes)
         raise ValueError(f"must be {kinds}, the only kinds this version can open") from None
-
-
-def check_postgres(url: str) -> None:
-    """Raises ValueError unless it is an address of PostgreSQL, and what goes to another machine is encrypted."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.path in ("", "/"):
-        raise ValueError(f"must be {_FORMS[POSTGRES[:-1]]}")
-    ssl = parse_qs(parts.query).get("sslmode", ["prefer"])[-1]
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1") and ssl not in ("require", "verify-ca", "verify-full"):
-        raise ValueError(f"names {parts.hostname} without encryption; add ?sslmode=verify-full (or require)")
 
 
 def file_of(url: str) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Range = tuple[int, int]
@@ -48,6 +48,21 @@ class HandledRanges:
             else:
                 seen.add(sequence)
         return HandledRanges(_merged([*self.ranges, *_runs(seen)])), repeated
+
+
+def holes(handled: Mapping[str, HandledRanges]) -> dict[str, tuple[Range, ...]]:
+    """Source → its holes, of the sources that have any."""
+    return {source: missing for source, ranges in handled.items() if (missing := ranges.holes())}
+
+
+def difference(before: HandledRanges, after: HandledRanges) -> tuple[list[int], list[Range]]:
+    """What a table that holds `before` has to change to hold `after`: normally one range that grew.
+
+    The first sequences of the ranges to delete, and the ranges to write, by their first sequence.
+    """
+    (was, now) = (set(before.ranges), set(after.ranges))
+    starts = {first for first, _ in now}
+    return [first for first, _ in sorted(was - now) if first not in starts], sorted(now - was)
 
 
 def _appended(ranges: tuple[Range, ...], first: int, last: int) -> tuple[Range, ...]:

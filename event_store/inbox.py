@@ -2,8 +2,8 @@
 
 A batch is counted once because its effect and its `InboxEntry` become visible together, and because an entry is
 taken only where the stored position equals the batch's first offset. Whoever shares these three things is exact
-whatever crashes: position, handled ranges, dead letters. Each back end (`sqlite_inbox`, `memory_inbox`) applies an
-entry inside a transaction that its caller opened.
+whatever crashes: position, handled ranges, dead letters. Each back end (`sqlite_inbox`, `postgres_inbox`,
+`memory_inbox`) applies an entry inside a transaction that its caller opened.
 """
 
 from __future__ import annotations

@@ -12,12 +12,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .codec import Draft
-from .errors import UnknownTopic
 from .memory_leases import LeaseTable
 from .memory_news import News
-from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus, topic_of
 from .record import TopicPartition
-from .topics import partition_for
+from .topics import partitions_of, remembered_partition_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,7 @@ class MemoryOutbox:
         self._topics = topics
         self._clock = clock
         self._base = source
-        tps = [TopicPartition(topic, number) for topic, count in topics.items() for number in range(count)]
-        self._contents = OutboxContents(lanes={tp: _LaneRows() for tp in tps})
+        self._contents = OutboxContents(lanes={tp: _LaneRows() for tp in partitions_of(topics)})
         self._news = News()
 
     def write(self, drafts: Sequence[Draft]) -> None:
@@ -253,10 +251,8 @@ class MemoryOutbox:
         return f"{self._base}/{self._contents.incarnation}"
 
     def _lane_for(self, draft: Draft) -> TopicPartition:
-        topic = draft.event_type.topic
-        if topic is None or topic.name not in self._topics:
-            raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}; its topics are {self._topics}")
-        return TopicPartition(topic.name, partition_for(draft.key.encode(), self._topics[topic.name]))
+        topic = topic_of(draft, self._topics)
+        return TopicPartition(topic, remembered_partition_for(draft.key, self._topics[topic]))
 
     def _held(self, lane: Lane) -> _LaneRows | None:
         """The lane's rows, if its lease still has the epoch under which `lane` was taken."""

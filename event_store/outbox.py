@@ -10,20 +10,34 @@ every row follows from it:
     SENT     sequence <= acknowledged
     DEAD     the log will never take it: moved aside whole, a RecordWithheld event took its sequence
 
-Back ends: `sqlite_outbox` and `memory_outbox`, one contract suite.
+Back ends: `sqlite_outbox`, `postgres_outbox` and `memory_outbox`, one contract suite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .codec import Draft
+from .errors import UnknownTopic
 from .record import TopicPartition
 
 MAX_PASS_ROWS = 1000
 """The most rows of one lane in one pass of the relay."""
+
+
+def topic_of(draft: Draft, lanes: Mapping[str, object]) -> str:
+    """The topic that the draft goes to, one of those that have lanes. Raises UnknownTopic where it has none."""
+    topic = draft.event_type.topic
+    if topic is None or topic.name not in lanes:
+        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}, only for {', '.join(lanes)}")
+    return topic.name
+
+
+def lease_of(tp: TopicPartition) -> str:
+    """The name of a lane's lease; `outbox_statements` makes it, too."""
+    return f"lane/{tp}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from .postgres_address import dsn_and_place
 from .postgres_errors import translated
 from .postgres_news import PostgresNews
 
@@ -28,7 +28,6 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Work = Callable[["Connection"], Awaitable[T]]
 """What is done in one transaction."""
 
-SCHEME = "postgresql+asyncpg"
 CONNECT_TIMEOUT_S = 10.0
 STATEMENT_TIMEOUT_S = 60.0
 """How long this side waits for one statement before it takes the connection for dead."""
@@ -224,20 +223,9 @@ async def _nothing_to_reset(_: object) -> None:
     """Nothing outlives a transaction here; asyncpg's own reset would cost a round trip each time."""
 
 
-def dsn_and_place(url: str) -> tuple[str, str]:
-    """The address as asyncpg takes it, and as it may be shown: `host:port/database`, no password.
-
-    Raises ValueError for what isn't `postgresql+asyncpg://user:password@host:port/name`.
-    """
-    refusal = f"no address of a PostgreSQL database; use {SCHEME}://user:password@host:port/name"
-    try:
-        parts = urlsplit(url)
-        place = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{unquote(parts.path)}"
-    except ValueError:  # Its own words may show a part of the password.
-        raise ValueError(refusal) from None
-    if parts.scheme != SCHEME or len(parts.path) < 2:
-        raise ValueError(refusal)
-    return parts._replace(scheme="postgresql").geturl(), place
+def columns_of(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows (at least one) as one list a column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def rows_changed(status: str) -> int:

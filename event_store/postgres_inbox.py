@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from .dead_letters import DeadLetter
 from .errors import ForeignIdTaken, PositionMoved
-from .handled import HandledRanges, Range
+from .handled import HandledRanges, Range, difference
 from .inbox import InboxEntry, Position
-from .postgres_database import NOW_US, rows_changed, storable
+from .postgres_database import NOW_US, columns_of, rows_changed, storable
 from .record import TopicPartition
 
 if TYPE_CHECKING:
@@ -134,18 +134,18 @@ async def apply(connection: Connection, generation: int, entries: Sequence[Inbox
     """
     ordered = sorted(entries, key=lambda entry: entry.tp)
     await _lock(connection, generation, ordered)
-    status = await connection.execute(ADVANCE, generation, *_columns(map(_advance, ordered)))
+    status = await connection.execute(ADVANCE, generation, *columns_of(map(_advance, ordered)))
     if rows_changed(status) != len(ordered):
         raise PositionMoved(ordered[0].before.next_offset)
     await _write_ranges(connection, generation, ordered)
     await _write_ids(connection, generation, ordered)
     letters = [_dead(one) for entry in ordered for one in entry.dead_letters]
     if letters:
-        await connection.execute(INSERT_DEAD, generation, *_columns(letters))
+        await connection.execute(INSERT_DEAD, generation, *columns_of(letters))
 
 
 async def _lock(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:
-    tps = _columns(entry.tp for entry in ordered)
+    tps = columns_of(entry.tp for entry in ordered)
     rows = await connection.fetch(LOCK_POSITIONS, generation, *tps)
     if len(rows) < len(ordered):
         await connection.execute(OPEN_POSITIONS, generation, *tps)
@@ -162,35 +162,28 @@ def _advance(entry: InboxEntry) -> tuple[Any, ...]:
 
 
 async def _write_ranges(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:
-    """Writes what differs: normally one range a lane that grew."""
     gone: list[tuple[str, int, str, int]] = []
     grown: list[tuple[str, int, str, int, int]] = []
     for entry in ordered:
         for source, ranges in sorted(entry.after.handled.items()):
-            (was, now) = (set(entry.before.handled.get(source, HandledRanges()).ranges), set(ranges.ranges))
-            starts = {first for first, _ in now}
-            gone += [(*entry.tp, source, first) for first, _ in sorted(was - now) if first not in starts]
-            grown += [(*entry.tp, source, *one) for one in sorted(now - was)]
+            (less, more) = difference(entry.before.handled.get(source, HandledRanges()), ranges)
+            gone += [(*entry.tp, source, first) for first in less]
+            grown += [(*entry.tp, source, *one) for one in more]
     if gone:
-        await connection.execute(DELETE_RANGES, generation, *_columns(gone))
+        await connection.execute(DELETE_RANGES, generation, *columns_of(gone))
     if grown:
-        await connection.execute(UPSERT_RANGES, generation, *_columns(grown))
+        await connection.execute(UPSERT_RANGES, generation, *columns_of(grown))
 
 
 async def _write_ids(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:
     ids = sorted(one for entry in ordered for one in entry.foreign_ids)
-    if ids and rows_changed(await connection.execute(INSERT_IDS, generation, *_columns(ids))) != len(ids):
+    if ids and rows_changed(await connection.execute(INSERT_IDS, generation, *columns_of(ids))) != len(ids):
         tps = ", ".join(str(entry.tp) for entry in ordered if entry.foreign_ids)
         raise ForeignIdTaken(f"{tps}: a record without a sequence was handled meanwhile")
 
 
 def _dead(one: DeadLetter) -> tuple[Any, ...]:
     return (*one.tp, one.offset, one.raw, storable(one.reason), storable(one.detail), one.appended_at_us)
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Rows (at least one) as one list a column, as `unnest` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def note_stop(connection: Connection, generation: int, tp: TopicPartition, why: str | None) -> None:
@@ -233,7 +226,7 @@ def _ranges(rows: Iterable[asyncpg.Record]) -> dict[TopicPartition, dict[str, Ha
 async def known_ids(connection: Connection, generation: int, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     if not ids:
         return set()
-    return {(row[0], row[1]) for row in await connection.fetch(SELECT_KNOWN_IDS, generation, *_columns(ids))}
+    return {(row[0], row[1]) for row in await connection.fetch(SELECT_KNOWN_IDS, generation, *columns_of(ids))}
 
 
 async def dead_letters(connection: Connection, generation: int, most: int) -> list[DeadLetter]:

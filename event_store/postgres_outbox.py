@@ -7,24 +7,32 @@ source in a later statement: so what it then finds stays as it is until it has c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import postgres_leases
 from .codec import Draft
 from .crash_points import NO_CRASH, CrashPoints
 from .envelope import new_event_id
-from .errors import UnknownTopic
-from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus
-from .postgres_database import PostgresDatabase, rows_changed, storable
+from .outbox import (
+    MAX_PASS_ROWS,
+    Acknowledgement,
+    ClaimedRow,
+    ClaimedRows,
+    DeadRow,
+    Lane,
+    LaneStatus,
+    lease_of,
+    topic_of,
+)
+from .outbox_statements import COUNT_LANES, SELECT_DEAD, SELECT_SOURCE, SELECT_UNSENT, SELECT_WITH_WORK
+from .postgres_database import PostgresDatabase, columns_of, rows_changed, storable
 from .postgres_outbox_statements import (
     ACKNOWLEDGE,
     BURY,
     CHANNEL,
     CLEAN,
-    COUNT_LANES,
     DELETE_SENT,
     DRAW,
     INSERT_LANES,
@@ -37,18 +45,14 @@ from .postgres_outbox_statements import (
     RESTART,
     SCHEMA,
     SELECT_CLAIMED,
-    SELECT_DEAD,
     SELECT_LANES,
     SELECT_NAMES,
     SELECT_ROWS_BETWEEN,
-    SELECT_SOURCE,
     SELECT_STATUS,
-    SELECT_UNSENT,
-    SELECT_WITH_WORK,
     WRITE_AGAIN,
 )
 from .record import TopicPartition
-from .topics import partition_for
+from .topics import partitions_of, remembered_partition_for
 
 if TYPE_CHECKING:
     import asyncpg
@@ -57,17 +61,15 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "PostgresOutbox", "partitions", "prepare", "write"]
 
-_partition_for = lru_cache(65_536)(partition_for)
-
 
 async def prepare(connection: Connection, topics: Mapping[str, int]) -> None:
     """Makes the source and the lanes of `topics` (name → partitions) where they are missing."""
     present = await partitions(connection)
     if await connection.fetchval(SELECT_SOURCE) is None:
         await connection.execute(INSERT_SOURCE, f"/countinghouse/commerce/{new_event_id()}")
-    missing = [(topic, number) for topic, count in topics.items() for number in range(present.get(topic, 0), count)]
+    missing = [tp for tp in partitions_of(topics) if tp.partition >= present.get(tp.topic, 0)]
     if missing:
-        await connection.execute(INSERT_LANES, *_columns(missing))
+        await connection.execute(INSERT_LANES, *columns_of(missing))
 
 
 async def partitions(connection: Connection) -> dict[str, int]:
@@ -82,23 +84,12 @@ async def write(connection: Connection, drafts: Sequence[Draft], lanes: Mapping[
     """
     rows = [(*_lane_of(lanes, draft), draft.event_id, draft.key, draft.payload) for draft in drafts]
     if rows:
-        await connection.execute(INSERT_ROWS, *_columns(rows))
+        await connection.execute(INSERT_ROWS, *columns_of(rows))
 
 
 def _lane_of(lanes: Mapping[str, int], draft: Draft) -> TopicPartition:
-    topic = draft.event_type.topic
-    if topic is None or topic.name not in lanes:
-        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}; see postgres_outbox.prepare")
-    return TopicPartition(topic.name, _partition_for(draft.key.encode(), lanes[topic.name]))
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Rows (at least one) as one list a column, as `unnest` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _lease_name(tp: TopicPartition) -> str:
-    return f"lane/{tp}"
+    topic = topic_of(draft, lanes)
+    return TopicPartition(topic, remembered_partition_for(draft.key, lanes[topic]))
 
 
 class PostgresOutbox:
@@ -129,7 +120,7 @@ class PostgresOutbox:
 
     async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
         async def hold(connection: Connection) -> list[Lane]:
-            names = [_lease_name(TopicPartition(*row)) for row in await connection.fetch(SELECT_NAMES)]
+            names = [lease_of(TopicPartition(*row)) for row in await connection.fetch(SELECT_NAMES)]
             held = await postgres_leases.take(connection, names, owner, ttl_s)
             epochs = {lease.name: lease.epoch for lease in held}
             lanes = [_lane(epochs, row) for row in await connection.fetch(SELECT_LANES)]
@@ -157,7 +148,7 @@ class PostgresOutbox:
             locked = await _lock(connection, [one.lane for one in last.values()])
             rows = [(locked[tp]["id"], one.sequence, one.offset) for tp, one in last.items() if tp in locked]
             if rows:
-                await connection.execute(ACKNOWLEDGE, *_columns(rows))
+                await connection.execute(ACKNOWLEDGE, *columns_of(rows))
 
         if acknowledgements:
             await self._database.transaction(move)
@@ -223,7 +214,7 @@ async def _source(connection: Connection) -> str:
 def _lane(epochs: Mapping[str, int], row: asyncpg.Record) -> Lane | None:
     (topic, number, source, next_sequence, acknowledged, acknowledged_offset, retry_us, failures) = row
     tp = TopicPartition(topic, number)
-    epoch = epochs.get(_lease_name(tp))
+    epoch = epochs.get(lease_of(tp))
     if epoch is None:
         return None
     return Lane(tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures)
@@ -231,10 +222,10 @@ def _lane(epochs: Mapping[str, int], row: asyncpg.Record) -> Lane | None:
 
 async def _lock(connection: Connection, lanes: Sequence[Lane]) -> dict[TopicPartition, asyncpg.Record]:
     """Locks the rows of the lanes and returns those that may be acted for: by their lease's epoch, and their source."""
-    rows = await connection.fetch(LOCK_LANES, *_columns(lane.tp for lane in lanes))
+    rows = await connection.fetch(LOCK_LANES, *columns_of(lane.tp for lane in lanes))
     source = await _source(connection)
-    epochs = await postgres_leases.current_epochs(connection, [_lease_name(lane.tp) for lane in lanes])
-    mine = {lane.tp for lane in lanes if epochs.get(_lease_name(lane.tp)) == lane.epoch and lane.source == source}
+    epochs = await postgres_leases.current_epochs(connection, [lease_of(lane.tp) for lane in lanes])
+    mine = {lane.tp for lane in lanes if epochs.get(lease_of(lane.tp)) == lane.epoch and lane.source == source}
     locked = {TopicPartition(row["topic"], row["number"]): row for row in rows}
     return {tp: row for tp, row in locked.items() if tp in mine}
 
@@ -247,10 +238,10 @@ async def _claim(connection: Connection, lanes: Sequence[Lane], most: int) -> li
     ]
     drawing = [one for one in rooms if one[2] > 0]
     if drawing:
-        await connection.execute(DRAW, *_columns(drawing))
+        await connection.execute(DRAW, *columns_of(drawing))
     if not locked:
         return []
-    places = _columns((row["id"], row["acknowledged"]) for row in locked.values())
+    places = columns_of((row["id"], row["acknowledged"]) for row in locked.values())
     claimed = await connection.fetch(SELECT_CLAIMED, *places, most)
     rows = {lane: [ClaimedRow(*row[1:]) for row in group] for lane, group in groupby(claimed, lambda row: row["lane"])}
     ids = {tp: row["id"] for tp, row in locked.items()}

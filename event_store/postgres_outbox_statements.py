@@ -6,6 +6,7 @@ claimed. So a claim takes whatever waits, and takes away exactly what it took.
 
 from __future__ import annotations
 
+from .outbox_statements import NEXT_INCARNATION, RESTART_LANES, status_statement
 from .postgres_database import NOW_US
 
 CHANNEL = "countinghouse_outbox"
@@ -76,7 +77,6 @@ INSERT_LANES = """
 INSERT INTO outbox_lane (topic, number) SELECT topic, number FROM unnest($1::text[], $2::bigint[]) AS w (topic, number)
 ORDER BY topic COLLATE "C", number ON CONFLICT DO NOTHING
 """
-COUNT_LANES = "SELECT topic, count(*) FROM outbox_lane GROUP BY topic"
 INSERT_ROWS = f"""
 INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
 SELECT l.id, w.event_id, w.key, w.payload, {NOW_US}
@@ -84,7 +84,6 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) WITH 
     AS w (topic, number, event_id, key, payload, place)
 JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number ORDER BY w.place
 """  # noqa: S608
-SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
 SELECT_NAMES = "SELECT topic, number FROM outbox_lane"
 SELECT_LANES = f"""
 SELECT l.topic, l.number, s.base || '/' || s.incarnation AS source, l.next_sequence, l.acknowledged,
@@ -92,10 +91,6 @@ SELECT l.topic, l.number, s.base || '/' || s.incarnation AS source, l.next_seque
 FROM outbox_lane AS l CROSS JOIN outbox_source AS s ORDER BY l.topic, l.number
 """  # noqa: S608
 
-SELECT_WITH_WORK = """
-SELECT topic, number FROM outbox_lane AS l
-WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox_waiting WHERE lane = l.id)
-"""
 LOCK_LANES = """
 SELECT l.id, l.topic, l.number, l.next_sequence, l.acknowledged
 FROM outbox_lane AS l JOIN unnest($1::text[], $2::bigint[]) AS w (topic, number) USING (topic, number)
@@ -146,10 +141,6 @@ SELECT c.sequence, o.event_id
 FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id JOIN outbox AS o ON o.id = c.id
 WHERE l.topic = $1 AND l.number = $2 AND c.sequence BETWEEN $3 AND $4 ORDER BY c.sequence
 """
-SELECT_DEAD = """
-SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
-FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
-"""
 WRITE_AGAIN = f"""
 WITH again AS (
     UPDATE outbox_dead SET redriven_at_us = {NOW_US} WHERE redriven_at_us IS NULL AND id = ANY($1::bigint[])
@@ -169,29 +160,7 @@ gone AS (
     DELETE FROM outbox_claimed AS c USING old WHERE c.lane = old.lane AND c.sequence = old.sequence RETURNING c.id)
 DELETE FROM outbox AS o USING gone WHERE o.id = gone.id
 """  # noqa: S608
-SELECT_STATUS = f"""
-SELECT l.topic, l.number, (SELECT base || '/' || incarnation FROM outbox_source),
-    (SELECT count(*) FROM outbox_waiting WHERE lane = l.id),
-    CASE WHEN l.failures > 0 THEN 0 ELSE l.next_sequence - 1 - l.acknowledged END,
-    CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
-    l.acknowledged,
-    (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
-    coalesce(
-        (SELECT o.recorded_at_us FROM outbox_claimed AS c JOIN outbox AS o ON o.id = c.id
-         WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
-        (SELECT o.recorded_at_us FROM outbox_waiting AS w JOIN outbox AS o ON o.id = w.id
-         WHERE w.lane = l.id ORDER BY w.id LIMIT 1)),
-    l.failures, l.error,
-    (SELECT owner FROM lease WHERE name = 'lane/' || l.topic || '/' || l.number AND expires_at_us > {NOW_US})
-FROM outbox_lane AS l ORDER BY l.topic, l.number
-"""  # noqa: S608
-SELECT_UNSENT = """
-SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
-JOIN outbox_waiting AS w ON w.lane = l.id JOIN outbox AS o ON o.id = w.id
-UNION ALL
-SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
-JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence > l.acknowledged JOIN outbox AS o ON o.id = c.id
-"""
+SELECT_STATUS = status_statement(NOW_US)
 DELETE_SENT = """
 DELETE FROM outbox WHERE event_id = ANY($1::text[]) OR id IN (
     SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence <= l.acknowledged)
@@ -200,9 +169,8 @@ RESTART = f"""
 DELETE FROM outbox_claimed;
 DELETE FROM outbox_waiting WHERE NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.id = outbox_waiting.id);
 INSERT INTO outbox_waiting (lane, id) SELECT lane, id FROM outbox ON CONFLICT DO NOTHING;
-UPDATE outbox_lane SET next_sequence = 1, acknowledged = 0, acknowledged_offset = -1,
-    failures = 0, retry_at_us = 0, error = NULL;
-UPDATE outbox_source SET incarnation = incarnation + 1;
+{RESTART_LANES};
+{NEXT_INCARNATION};
 SELECT pg_notify('{CHANNEL}', '')
 """  # noqa: S608
 """Writers may go on meanwhile: a row that commits between two of these statements waits already, by its trigger."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .dead_letters import DeadLetter
 from .errors import ForeignIdTaken, PositionMoved
-from .handled import HandledRanges, Range
+from .handled import HandledRanges, Range, difference
 from .inbox import InboxEntry, Position
 from .record import TopicPartition
 from .sqlite_file import NOW_US
@@ -139,17 +139,14 @@ def _write_ranges(
     before: Mapping[str, HandledRanges],
     after: Mapping[str, HandledRanges],
 ) -> None:
-    """Writes what differs: normally one range that grew."""
     for source, ranges in after.items():
         old = before.get(source, HandledRanges())
         if ranges is old:
             continue
-        (was, now) = (set(old.ranges), set(ranges.ranges))
-        starts = {first for first, _ in now}
-        gone = [(*place, source, first) for first, _ in was - now if first not in starts]
+        (gone, grown) = difference(old, ranges)
         if gone:
-            connection.executemany(DELETE_RANGE, gone)
-        connection.executemany(UPSERT_RANGE, [(*place, source, *one) for one in sorted(now - was)])
+            connection.executemany(DELETE_RANGE, [(*place, source, first) for first in gone])
+        connection.executemany(UPSERT_RANGE, [(*place, source, *one) for one in grown])
 
 
 def note_stop(connection: sqlite3.Connection, generation: int, tp: TopicPartition, why: str | None) -> None:

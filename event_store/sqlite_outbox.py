@@ -10,14 +10,13 @@ import json
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from . import sqlite_leases
 from .codec import Draft
 from .crash_points import NO_CRASH, CrashPoints
 from .envelope import new_event_id
-from .errors import UnknownTopic
 from .outbox import (
     MAX_PASS_ROWS,
     Acknowledgement,
@@ -26,6 +25,17 @@ from .outbox import (
     DeadRow,
     Lane,
     LaneStatus,
+    lease_of,
+    topic_of,
+)
+from .outbox_statements import (
+    COUNT_LANES,
+    NEXT_INCARNATION,
+    RESTART_LANES,
+    SELECT_DEAD,
+    SELECT_SOURCE,
+    SELECT_UNSENT,
+    SELECT_WITH_WORK,
 )
 from .record import TopicPartition
 from .sqlite_file import Connection, SqliteFile
@@ -33,7 +43,6 @@ from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
     BURY,
     CLAIM,
-    COUNT_LANES,
     DELETE_CLAIMED,
     DELETE_ROW,
     DELETE_SENT,
@@ -42,28 +51,22 @@ from .sqlite_outbox_statements import (
     INSERT_ROW,
     INSERT_SOURCE,
     MARK_REDRIVEN,
-    NEXT_INCARNATION,
     NOTE_FAILURE,
     RECORD_DEAD,
-    RESTART_LANES,
     SCHEMA,
     SELECT_CLAIMED,
     SELECT_CLEANABLE,
-    SELECT_DEAD,
     SELECT_LANE,
     SELECT_LANE_IDS,
     SELECT_LANES,
     SELECT_ROWS_BETWEEN,
-    SELECT_SOURCE,
     SELECT_STATUS,
-    SELECT_UNSENT,
-    SELECT_WITH_WORK,
     WAIT_AGAIN,
     WAIT_NO_MORE,
     WRITE_AGAIN,
 )
 from .sqlite_schema import create_schema
-from .topics import partition_for
+from .topics import partitions_of, remembered_partition_for
 
 __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
 
@@ -71,8 +74,7 @@ __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
 def prepare(connection: sqlite3.Connection, topics: Mapping[str, int]) -> None:
     """Makes the source and the lanes of `topics` (name → partitions) where they are missing."""
     connection.execute(INSERT_SOURCE, (f"/countinghouse/commerce/{new_event_id()}",))
-    lanes = [(topic, number) for topic, partitions in topics.items() for number in range(partitions)]
-    connection.executemany(INSERT_LANE, lanes)
+    connection.executemany(INSERT_LANE, partitions_of(topics))
 
 
 def _is_prepared(connection: sqlite3.Connection, topics: Mapping[str, int]) -> bool:
@@ -104,19 +106,9 @@ def _lane_ids(connection: sqlite3.Connection) -> Mapping[str, Sequence[int]]:
     return known
 
 
-_partition_for = lru_cache(65_536)(partition_for)
-
-
 def _lane_of(lanes: Mapping[str, Sequence[int]], draft: Draft) -> int:
-    topic = draft.event_type.topic
-    if topic is None or topic.name not in lanes:
-        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}; see sqlite_outbox.prepare")
-    ids = lanes[topic.name]
-    return ids[_partition_for(draft.key.encode(), len(ids))]
-
-
-def _lease_name(tp: TopicPartition) -> str:
-    return f"lane/{tp}"
+    ids = lanes[topic_of(draft, lanes)]
+    return ids[remembered_partition_for(draft.key, len(ids))]
 
 
 class SqliteOutbox:
@@ -145,7 +137,7 @@ class SqliteOutbox:
     async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
         def hold(connection: sqlite3.Connection) -> list[Lane]:
             rows = connection.execute(SELECT_LANES).fetchall()
-            lanes = {_lease_name(TopicPartition(row[1], row[2])): row for row in rows}
+            lanes = {lease_of(TopicPartition(row[1], row[2])): row for row in rows}
             held = sqlite_leases.take(connection, list(lanes), owner, ttl_s)
             source = _source(connection)
             return [_lane(source, lease.epoch, lanes[lease.name]) for lease in held]
@@ -169,14 +161,14 @@ class SqliteOutbox:
 
     async def acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         rows = [
-            {"topic": one.lane.tp.topic, "number": one.lane.tp.partition, "lease": _lease_name(one.lane.tp)}
+            {"topic": one.lane.tp.topic, "number": one.lane.tp.partition, "lease": lease_of(one.lane.tp)}
             | {"epoch": one.lane.epoch, "sequence": one.sequence, "offset": one.offset, "source": one.lane.source}
             for one in acknowledgements
         ]
         await self._file.write(lambda connection: connection.executemany(ACKNOWLEDGE, rows).rowcount)
 
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
-        values = {"topic": lane.tp.topic, "number": lane.tp.partition, "lease": _lease_name(lane.tp)}
+        values = {"topic": lane.tp.topic, "number": lane.tp.partition, "lease": lease_of(lane.tp)}
         values |= {"epoch": lane.epoch, "error": error[:1000], "retry_us": int(retry_in_s * 1e6)}
         await self._file.write(lambda connection: connection.execute(NOTE_FAILURE, values).rowcount)
 
@@ -185,7 +177,7 @@ class SqliteOutbox:
         values |= {"event_id": withheld.event_id, "payload": withheld.payload}
 
         def move(connection: sqlite3.Connection) -> None:
-            if sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch):
+            if sqlite_leases.is_current(connection, lease_of(lane.tp), lane.epoch):
                 connection.execute(RECORD_DEAD, values)
                 connection.execute(BURY, values)
 
@@ -220,14 +212,8 @@ class SqliteOutbox:
         return await self._file.write(delete)
 
     async def lanes(self) -> Sequence[LaneStatus]:
-        def select(connection: sqlite3.Connection) -> list[LaneStatus]:
-            source = _source(connection)
-            return [
-                LaneStatus(TopicPartition(row[0], row[1]), source, *row[2:])
-                for row in connection.execute(SELECT_STATUS)
-            ]
-
-        return await self._file.read(select)
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_STATUS).fetchall())
+        return [LaneStatus(TopicPartition(row[0], row[1]), *row[2:]) for row in rows]
 
     async def unsent_ids(self) -> Sequence[tuple[TopicPartition, str]]:
         rows = await self._file.read(lambda connection: connection.execute(SELECT_UNSENT).fetchall())
@@ -263,7 +249,7 @@ def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int,
 
 
 def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
-    if not sqlite_leases.is_current(connection, _lease_name(lane.tp), lane.epoch) or lane.source != _source(connection):
+    if not sqlite_leases.is_current(connection, lease_of(lane.tp), lane.epoch) or lane.source != _source(connection):
         return None
     (lane_id, next_sequence, acknowledged) = connection.execute(SELECT_LANE, lane.tp).fetchone()
     room = most - (next_sequence - 1 - acknowledged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .outbox_statements import status_statement
 from .sqlite_file import NOW_US
 
 SCHEMA = """
@@ -59,18 +60,12 @@ CREATE TABLE IF NOT EXISTS outbox_dead (
 INSERT_SOURCE = "INSERT INTO outbox_source VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
 INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
 INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
-COUNT_LANES = "SELECT topic, count(*) FROM outbox_lane GROUP BY topic"
 SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
-SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
 SELECT_LANES = f"""
 SELECT id, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_at_us - {NOW_US}, failures
 FROM outbox_lane
 """  # noqa: S608
 
-SELECT_WITH_WORK = """
-SELECT topic, number FROM outbox_lane AS l
-WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox_waiting WHERE lane = l.id)
-"""
 SELECT_LANE = "SELECT id, next_sequence, acknowledged FROM outbox_lane WHERE topic = ? AND number = ?"
 CLAIM = """
 INSERT INTO outbox_claimed (lane, sequence, id)
@@ -116,10 +111,6 @@ SELECT c.sequence, o.event_id
 FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id JOIN outbox AS o ON o.id = c.id
 WHERE l.topic = ? AND l.number = ? AND c.sequence BETWEEN ? AND ? ORDER BY c.sequence
 """
-SELECT_DEAD = """
-SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
-FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
-"""
 WRITE_AGAIN = """
 INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
 SELECT lane, event_id, key, payload, :now_us FROM outbox_dead
@@ -138,29 +129,7 @@ WHERE o.recorded_at_us <= {NOW_US} - :keep_us LIMIT :most
 """  # noqa: S608
 DELETE_CLAIMED = "DELETE FROM outbox_claimed WHERE lane = ? AND sequence = ?"
 DELETE_ROW = "DELETE FROM outbox WHERE id = ?"
-SELECT_STATUS = f"""
-SELECT l.topic, l.number,
-    (SELECT count(*) FROM outbox_waiting WHERE lane = l.id),
-    CASE WHEN l.failures > 0 THEN 0 ELSE l.next_sequence - 1 - l.acknowledged END,
-    CASE WHEN l.failures > 0 THEN l.next_sequence - 1 - l.acknowledged ELSE 0 END,
-    l.acknowledged,
-    (SELECT count(*) FROM outbox_dead AS d WHERE d.lane = l.id AND d.redriven_at_us IS NULL),
-    coalesce(
-        (SELECT o.recorded_at_us FROM outbox_claimed AS c JOIN outbox AS o ON o.id = c.id
-         WHERE c.lane = l.id AND c.sequence = l.acknowledged + 1),
-        (SELECT o.recorded_at_us FROM outbox_waiting AS w JOIN outbox AS o ON o.id = w.id
-         WHERE w.lane = l.id ORDER BY w.id LIMIT 1)),
-    l.failures, l.error,
-    (SELECT owner FROM lease WHERE name = 'lane/' || l.topic || '/' || l.number AND expires_at_us > {NOW_US})
-FROM outbox_lane AS l ORDER BY l.topic, l.number
-"""  # noqa: S608
-SELECT_UNSENT = """
-SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
-JOIN outbox_waiting AS w ON w.lane = l.id JOIN outbox AS o ON o.id = w.id
-UNION ALL
-SELECT l.topic, l.number, o.event_id FROM outbox_lane AS l
-JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence > l.acknowledged JOIN outbox AS o ON o.id = c.id
-"""
+SELECT_STATUS = status_statement(NOW_US)
 DELETE_SENT = """
 DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?)) OR id IN (
     SELECT c.id FROM outbox_lane AS l JOIN outbox_claimed AS c ON c.lane = l.id AND c.sequence <= l.acknowledged)
@@ -170,8 +139,3 @@ WAIT_AGAIN = (
     "DELETE FROM outbox_waiting",
     "INSERT INTO outbox_waiting SELECT lane, id FROM outbox",
 )
-RESTART_LANES = """
-UPDATE outbox_lane SET next_sequence = 1, acknowledged = 0, acknowledged_offset = -1,
-    failures = 0, retry_at_us = 0, error = NULL
-"""
-NEXT_INCARNATION = "UPDATE outbox_source SET incarnation = incarnation + 1"

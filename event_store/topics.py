@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+
+from .record import TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,19 @@ CATALOG_EVENTS = Topic("catalog-events", key="product id")
 ORDER_EVENTS = Topic("order-events", key="order id")
 
 TOPICS: tuple[Topic, ...] = (CATALOG_EVENTS, ORDER_EVENTS)
+PARTITIONS: Mapping[str, int] = {topic.name: topic.partitions for topic in TOPICS}
+"""Topic → its number of partitions."""
+
+
+def partitions_of(topics: Mapping[str, int]) -> list[TopicPartition]:
+    """Every partition of `topics` (name → partitions), in their order."""
+    return [TopicPartition(topic, number) for topic, partitions in topics.items() for number in range(partitions)]
+
+
+@lru_cache(65_536)
+def remembered_partition_for(key: str, partitions: int) -> int:
+    """`partition_for` of a key that is likely to come again: hashing one takes a Python loop over its bytes."""
+    return partition_for(key.encode(), partitions)
 
 
 def partition_for(key: bytes, partitions: int) -> int:

@@ -11,10 +11,11 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from event_store.backoff import ends_in_time
 from event_store.envelope import new_event_id
 
 from .aiohttp_caller import Caller
@@ -82,7 +83,7 @@ async def keep_shop(
     async with Caller(api_url, connections=max(tills, HANDS), patience_s=None) as caller:
         shop = _Shop(caller, Campaigns(seed, wares), report)
         working = [Till(random.Random(f"till {seed} {number}"), wares) for number in range(tills)]
-        await _until(stop, shop.open(working, tills / events_per_s, report_every_s))
+        await ends_in_time(shop.open(working, tills / events_per_s, report_every_s), stop, 0)
 
 
 @dataclass(slots=True)
@@ -143,17 +144,3 @@ class _Pace:
             self._next_s = now_s
         await asyncio.sleep(max(0.0, self._next_s - now_s))
         self._next_s += self.pause_s
-
-
-async def _until(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
-    """Works until `stop` is set, or until the work fails, whose error is raised."""
-    working = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
-    if not working.cancelled():
-        working.result()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from event_store.connect import POSTGRES, sqlite_path
+from event_store.connect import sqlite_path
 from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.postgres_address import is_postgres
 
 from .catalogue import PROJECTIONS
 from .read_model import ReadModel
@@ -14,7 +15,7 @@ def open_read_model(url: str, crash_points: CrashPoints = NO_CRASH) -> ReadModel
 
     Raises ValueError for another scheme.
     """
-    if url.startswith(POSTGRES):
+    if is_postgres(url):
         from .postgres_read_model import PostgresReadModel
 
         return PostgresReadModel(url, PROJECTIONS, crash_points)

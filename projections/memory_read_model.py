@@ -10,22 +10,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import polars as pl
 
 from event_store.dead_letters import DeadLetter
 from event_store.errors import GenerationChanged
+from event_store.handled import holes
 from event_store.inbox import Position
 from event_store.memory_inbox import MemoryInbox
 from event_store.memory_news import News
 from event_store.record import TopicPartition
 
 from .catalogue import PROJECTIONS
+from .figure_table import schema_of, sum_keys
 from .projection import Projection
-from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
-
-_TYPES: dict[Any, Any] = {int: pl.Int64, str: pl.String}
+from .read_model import (
+    Effect,
+    Generation,
+    Increments,
+    PartitionProgress,
+    Period,
+    Snapshot,
+    State,
+    check_can_serve,
+    check_takes,
+)
 
 
 @dataclass(slots=True)
@@ -67,11 +76,8 @@ class MemoryReadModel:
     async def commit(self, effect: Effect, *, serving: bool) -> None:
         await asyncio.sleep(0)
         generation = effect.generation
-        cell = self._open(generation)
-        if serving != (generation == self._serving):
-            raise GenerationChanged(
-                f"generation {generation} {'no longer serves' if serving else 'serves now'}; read it again"
-            )
+        check_takes(generation, self._state(generation), serving=serving)
+        cell = self._cells[generation]
         cell.inbox.check(effect.entries)
         merged = self._merged(generation, effect.increments)
         for entry in effect.entries:
@@ -107,7 +113,7 @@ class MemoryReadModel:
         rows = self._rows(generation, projection)
         if products is not None:
             rows = rows.filter(pl.col("product_id").is_in(list(products)))
-        keys = [*(["product_id"] if by_product else []), "period", "currency"]
+        keys = sum_keys(by_product=by_product)
         metrics = [metric.name for metric in self._projections[projection].metrics]
         parts = [_within(rows, period) for period in periods] or [rows.clear().with_columns(period=pl.lit(""))]
         sums = pl.concat(parts).group_by(keys).agg(pl.col(metrics).cast(pl.Int128).sum()).sort(keys)
@@ -141,16 +147,11 @@ class MemoryReadModel:
 
     async def switch(self, to: int, note: str) -> None:
         await asyncio.sleep(0)
-        if to == self._serving:
-            raise GenerationChanged(f"generation {to} serves already")
-        (new, old) = (self._open(to), self._cells[self._serving])
-        for tp, position in old.inbox.positions.items():
-            reached = new.inbox.position(tp).next_offset
-            if reached < position.next_offset:
-                raise GenerationChanged(
-                    f"generation {to} stands at offset {reached} of {tp}, the serving one at {position.next_offset}; "
-                    "let it catch up and switch again"
-                )
+        old = self._cells[self._serving]
+        reached = self._inbox(to)
+        behind = [tp for tp, one in old.inbox.positions.items() if reached.position(tp).next_offset < one.next_offset]
+        check_can_serve(to, self._state(to), min(behind, default=None))
+        new = self._cells[to]
         new.generation = replace(new.generation, state=State.SERVING, served_at_us=self._clock(), note=note)
         old.generation = replace(old.generation, state=State.RETIRED)
         self._serving = to
@@ -171,11 +172,9 @@ class MemoryReadModel:
     async def close(self) -> None:
         self._news.tell()
 
-    def _open(self, generation: int) -> _Cell:
+    def _state(self, generation: int) -> State | None:
         cell = self._cells.get(generation)
-        if cell is None or cell.generation.state is State.ABANDONED:
-            raise GenerationChanged(f"generation {generation} is {'abandoned' if cell else 'not there'}")
-        return cell
+        return cell.generation.state if cell is not None else None
 
     def _inbox(self, generation: int) -> MemoryInbox:
         cell = self._cells.get(generation)
@@ -184,7 +183,7 @@ class MemoryReadModel:
     def _rows(self, generation: int, projection: str) -> pl.DataFrame:
         cell = self._cells.get(generation)
         rows = cell.rows.get(projection) if cell is not None else None
-        return _empty(self._projections[projection]) if rows is None else rows
+        return pl.DataFrame(schema=schema_of(self._projections[projection])) if rows is None else rows
 
     def _merged(self, generation: int, increments: Increments) -> dict[str, pl.DataFrame]:
         return {
@@ -195,11 +194,6 @@ class MemoryReadModel:
     def _abandon(self, generation: int, note: str) -> None:
         state = replace(self._cells[generation].generation, state=State.ABANDONED, note=note)
         self._cells[generation] = _Cell(state)
-
-
-def _empty(projection: Projection) -> pl.DataFrame:
-    fields = projection.table.model_fields
-    return pl.DataFrame(schema={name: _TYPES[fields[name].annotation] for name in projection.columns})
 
 
 def _narrowed(rows: pl.DataFrame, names: Sequence[str], what: str) -> pl.DataFrame:
@@ -224,6 +218,6 @@ def _progress(tp: TopicPartition, inbox: MemoryInbox) -> PartitionProgress:
         counted_at_us=counted.counted_at_us if counted else None,
         duplicates=counted.duplicates if counted else 0,
         dead=sum(letter.tp == tp for letter in inbox.dead.values()),
-        holes={source: holes for source, ranges in position.handled.items() if (holes := ranges.holes())},
+        holes=holes(position.handled),
         stopped=inbox.stopped.get(tp),
     )

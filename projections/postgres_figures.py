@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from .metric import Merge
+from .figure_table import schema_of, sum_keys, upsert_statement
 from .projection import Projection
 
 if TYPE_CHECKING:
@@ -45,53 +45,26 @@ def _type(column: Column[Any]) -> str:
     return "BIGINT" if column.type.python_type is int else 'TEXT COLLATE "C"'
 
 
-def upsert_statement(projection: Projection) -> str:
+def merge_statement(projection: Projection) -> str:
     """Merges rows into generation $1; they come as one array a column, $2 …, in key order."""
-    table = projection.table.__tablename__
-    columns = ", ".join(projection.columns)
     arrays = ", ".join(f"${2 + at}::{name}" for at, name in enumerate(_array_types(projection)))
-    merges = ", ".join(_merge(str(table), metric.name, metric.merge) for metric in projection.metrics)
-    newer = _newer(str(table), projection) if _is_versioned(projection) else ""
-    return (
-        f"INSERT INTO {table} (generation, {columns}) SELECT $1, * FROM unnest({arrays}) "  # noqa: S608
-        f"ON CONFLICT (generation, {', '.join(projection.key)}) DO UPDATE SET {merges}{newer}"
-    )
+    return upsert_statement(projection, f"SELECT $1, * FROM unnest({arrays})")  # noqa: S608
 
 
 def _array_types(projection: Projection) -> list[str]:
-    types = schema_of(projection, projection.columns)
-    return ["bigint[]" if types[name] == pl.Int64 else "text[]" for name in projection.columns]
+    return ["bigint[]" if kind == pl.Int64 else "text[]" for kind in schema_of(projection).values()]
 
 
-def _is_versioned(projection: Projection) -> bool:
-    return any(metric.merge is Merge.LATEST for metric in projection.metrics)
-
-
-def _newer(table: str, projection: Projection) -> str:
-    names = [metric.name for metric in projection.metrics]
-    (ours, theirs) = (", ".join(f"{side}.{name}" for name in names) for side in (table, "excluded"))
-    return f" WHERE ({theirs}) > ({ours})"
-
-
-def _merge(table: str, column: str, merge: Merge) -> str:
-    if merge is Merge.LATEST:
-        return f"{column} = excluded.{column}"
-    return f"{column} = {table}.{column} + excluded.{column}"
-
-
-def sums_statement(projection: Projection, *, by_product: bool, some_products: bool) -> tuple[str, dict[str, Any]]:
-    """Sums over periods $2 (labels), $3 (starts), $4 (ends) and products $5, and the schema of the answer."""
-    keys = [*(["product_id"] if by_product else []), "period", "currency"]
-    metrics = [metric.name for metric in projection.metrics]
+def sums_statement(projection: Projection, *, by_product: bool, some_products: bool) -> str:
+    """Sums over periods $2 (labels), $3 (starts), $4 (ends) and products $5."""
+    keys = ", ".join(sum_keys(by_product=by_product))
     of_products = "AND product_id = ANY($5::text[])" if some_products else ""
-    statement = f"""
-        SELECT {", ".join(keys)}, {", ".join(f"sum({name})::bigint" for name in metrics)}
+    return f"""
+        SELECT {keys}, {", ".join(f"sum({metric.name})::bigint" for metric in projection.metrics)}
         FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS p (period, first_bucket, end_bucket)
         JOIN {projection.table.__tablename__} ON bucket >= p.first_bucket AND bucket < p.end_bucket
-        WHERE generation = $1 {of_products} GROUP BY {", ".join(keys)}
+        WHERE generation = $1 {of_products} GROUP BY {keys}
     """  # noqa: S608
-    columns: dict[str, Any] = dict.fromkeys(keys, pl.String)
-    return statement, columns | dict.fromkeys(metrics, pl.Int64)
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:
@@ -111,9 +84,4 @@ def columns_statement(projection: Projection) -> str:
 def frame_of(projection: Projection, columns: Iterable[Sequence[Any] | None]) -> pl.DataFrame:
     """The rows that `columns_statement` answered with, in key order."""
     cells = {name: column or [] for name, column in zip(projection.columns, columns, strict=True)}
-    return pl.DataFrame(cells, schema=schema_of(projection, projection.columns)).sort(projection.key)
-
-
-def schema_of(projection: Projection, columns: Sequence[str]) -> dict[str, Any]:
-    types = _table(projection).columns
-    return {name: pl.Int64 if types[name].type.python_type is int else pl.String for name in columns}
+    return pl.DataFrame(cells, schema=schema_of(projection)).sort(projection.key)

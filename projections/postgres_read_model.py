@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -12,14 +12,26 @@ from event_store import postgres_inbox
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.dead_letters import DeadLetter
 from event_store.errors import GenerationChanged
-from event_store.handled import HandledRanges
 from event_store.inbox import Position
 from event_store.postgres_database import NOW_US, PostgresDatabase, storable
 from event_store.record import TopicPartition
 
-from .postgres_figures import columns_statement, extent_statement, frame_of, schema, sums_statement, upsert_statement
+from .figure_table import sum_keys, sums_schema
+from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
+from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement, schema, sums_statement
 from .projection import Projection
-from .read_model import Effect, Generation, Increments, PartitionProgress, Period, Snapshot, State
+from .read_model import (
+    Effect,
+    Generation,
+    Increments,
+    PartitionProgress,
+    Period,
+    Snapshot,
+    State,
+    check_can_serve,
+    check_takes,
+    progress_of,
+)
 
 if TYPE_CHECKING:
     from event_store.postgres_database import Connection
@@ -32,8 +44,6 @@ CREATE TABLE IF NOT EXISTS generation (
     served_at_us BIGINT,
     note TEXT NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS one_serving_generation ON generation (state) WHERE state = 'serving';
-CREATE UNIQUE INDEX IF NOT EXISTS one_building_generation ON generation (state) WHERE state = 'building';
 """
 CHANNEL = "countinghouse_figures"
 EMPTYING_TIMEOUT_S = 3600.0
@@ -44,18 +54,12 @@ LOCK_GENERATIONS = "SELECT pg_advisory_xact_lock(hashtext('countinghouse generat
 
 kept waiting by batches that come after it. What it guards is read in a later statement than the one that waits.
 """
-FIRST_GENERATION = f"""
-INSERT INTO generation (state, created_at_us, served_at_us, note)
-SELECT 'serving', {NOW_US}, {NOW_US}, 'the first generation' WHERE NOT EXISTS (SELECT 1 FROM generation)
-"""  # noqa: S608
-SELECT_SERVING = "SELECT number FROM generation WHERE state = 'serving'"
+FIRST_GENERATION = first_generation_statement(NOW_US)
 SELECT_STATE = "SELECT state FROM generation WHERE number = $1"
-SELECT_GENERATIONS = "SELECT number, state, created_at_us, served_at_us, note FROM generation ORDER BY number"
 ABANDON_BUILDING = "UPDATE generation SET state = 'abandoned', note = $1 WHERE state = 'building'"
 INSERT_GENERATION = f"""
 INSERT INTO generation (state, created_at_us, note) VALUES ('building', {NOW_US}, $1) RETURNING number
 """  # noqa: S608
-RETIRE = "UPDATE generation SET state = 'retired' WHERE state = 'serving'"
 SERVE = f"UPDATE generation SET state = 'serving', served_at_us = {NOW_US}, note = $2 WHERE number = $1"  # noqa: S608
 ABANDON = "UPDATE generation SET state = 'abandoned', note = $2 WHERE number = $1"
 SELECT_LEFT_OVER = """
@@ -75,14 +79,14 @@ class PostgresReadModel:
     def __init__(self, url: str, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
         self._database = PostgresDatabase(
             url,
-            GENERATIONS + postgres_inbox.SCHEMA + schema(projections),
+            GENERATIONS + AT_MOST_ONE + postgres_inbox.SCHEMA + schema(projections),
             channel=CHANNEL,
             notify=True,
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
             after_commit=lambda: crash_points.passing("consumer.after_commit"),
         )
         self._projections = {projection.name: projection for projection in projections}
-        self._upserts = {projection.name: upsert_statement(projection) for projection in projections}
+        self._upserts = {projection.name: merge_statement(projection) for projection in projections}
 
     async def serving(self) -> int:
         number = await self._database.read(_serving)
@@ -109,7 +113,7 @@ class PostgresReadModel:
     async def commit(self, effect: Effect, *, serving: bool) -> None:
         async def apply(connection: Connection) -> None:
             await connection.execute(SHARE_GENERATIONS)
-            await _check_generation(connection, effect.generation, serving)
+            check_takes(effect.generation, await _state(connection, effect.generation), serving=serving)
             await postgres_inbox.apply(connection, effect.generation, effect.entries)
             await self._merge(connection, effect.generation, effect.increments)
 
@@ -132,7 +136,7 @@ class PostgresReadModel:
         async def select(connection: Connection) -> list[PartitionProgress]:
             handled = await postgres_inbox.handled_ranges(connection, generation)
             rows = await connection.fetch(postgres_inbox.SELECT_PROGRESS, generation)
-            return [_progress(handled, row) for row in rows]
+            return [progress_of(row, handled.get(TopicPartition(*row[:2]), {})) for row in rows]
 
         return await self._database.read(select)
 
@@ -149,7 +153,7 @@ class PostgresReadModel:
         products: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         asked = self._projections[projection]
-        (statement, columns) = sums_statement(asked, by_product=by_product, some_products=products is not None)
+        statement = sums_statement(asked, by_product=by_product, some_products=products is not None)
         ranges = [[one.label for one in periods], [one.start for one in periods], [one.end for one in periods]]
         values = [*ranges, *([] if products is None else [list(products)])]
 
@@ -160,8 +164,8 @@ class PostgresReadModel:
                 raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
 
         rows = [tuple(row) for row in await self._database.read(add)]
-        keys = [name for name, kind in columns.items() if kind == pl.String]
-        return pl.DataFrame(rows, schema=columns, orient="row").sort(keys)
+        columns = sums_schema(asked, by_product=by_product)
+        return pl.DataFrame(rows, schema=columns, orient="row").sort(sum_keys(by_product=by_product))
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
         statement = extent_statement(list(self._projections.values()))
@@ -195,13 +199,8 @@ class PostgresReadModel:
     async def switch(self, to: int, note: str) -> None:
         async def flip(connection: Connection) -> None:
             await connection.execute(LOCK_GENERATIONS)
-            state = await connection.fetchval(SELECT_STATE, to)
-            if state not in (State.BUILDING, State.RETIRED):
-                raise GenerationChanged(f"generation {to} is {state or 'unknown'} and can't begin to serve")
             behind = await connection.fetchrow(SELECT_BEHIND, to, await _serving(connection))
-            if behind is not None:
-                tp = TopicPartition(*behind)
-                raise GenerationChanged(f"generation {to} is behind the serving one in {tp}: catch up, then switch")
+            check_can_serve(to, await _state(connection, to), None if behind is None else TopicPartition(*behind))
             await connection.execute(RETIRE)
             await connection.execute(SERVE, to, storable(note))
 
@@ -245,20 +244,9 @@ async def _serving(connection: Connection) -> int | None:
     return number
 
 
-async def _check_generation(connection: Connection, generation: int, serving: bool) -> None:
+async def _state(connection: Connection, generation: int) -> State | None:
     found = await connection.fetchval(SELECT_STATE, generation)
-    state = None if found is None else State(found)
-    taken = state is State.SERVING if serving else state in (State.BUILDING, State.RETIRED)
-    if not taken:
-        believed = "serving" if serving else "not serving"
-        raise GenerationChanged(f"generation {generation} is {state or 'gone'}, the batch was made for it {believed}")
-
-
-def _progress(handled: Mapping[TopicPartition, Mapping[str, HandledRanges]], row: asyncpg.Record) -> PartitionProgress:
-    tp = TopicPartition(row[0], row[1])
-    holes = {source: ranges.holes() for source, ranges in handled.get(tp, {}).items() if ranges.holes()}
-    (next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row[2:]
-    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes, stopped)
+    return None if found is None else State(found)
 
 
 async def _rows(connection: Connection, generation: int, projection: Projection) -> pl.DataFrame:

@@ -1,20 +1,21 @@
 """The read model port: generations of figures, each with its rows, its inbox and its state.
 
-Back ends: `sqlite_read_model` and `memory_read_model`, one contract suite. A batch is one `commit`: all of it or
-nothing. Readers see one generation per answer.
+Back ends: `sqlite_read_model`, `postgres_read_model` and `memory_read_model`, one contract suite. A batch is one
+`commit`: all of it or nothing. Readers see one generation per answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
 from event_store.dead_letters import DeadLetter
-from event_store.handled import Range
+from event_store.errors import GenerationChanged
+from event_store.handled import HandledRanges, Range, holes
 from event_store.inbox import InboxEntry, Position
 from event_store.record import TopicPartition
 
@@ -29,6 +30,25 @@ class State(StrEnum):
     """Served before, kept for rollback."""
     ABANDONED = "abandoned"
     """Never served: its rebuild died or was refused."""
+
+
+def check_takes(generation: int, state: State | None, *, serving: bool) -> None:
+    """Raises GenerationChanged unless the generation takes a batch that was made for it `serving` or not.
+
+    None stands for a generation that is not there.
+    """
+    taken = state is State.SERVING if serving else state in (State.BUILDING, State.RETIRED)
+    if not taken:
+        believed = "serving" if serving else "not serving"
+        raise GenerationChanged(f"generation {generation} is {state or 'gone'}, the batch was made for it {believed}")
+
+
+def check_can_serve(generation: int, state: State | None, behind: TopicPartition | None) -> None:
+    """Raises GenerationChanged unless it may replace the serving one, than which it is behind in partition `behind`."""
+    if state not in (State.BUILDING, State.RETIRED):
+        raise GenerationChanged(f"generation {generation} is {state or 'unknown'} and can't begin to serve")
+    if behind is not None:
+        raise GenerationChanged(f"generation {generation} is behind the serving one in {behind}: catch up, then switch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,13 @@ class PartitionProgress:
     """Source → sequences the log has not shown below the highest it has."""
     stopped: str | None = None
     """Why the partition is stopped, in the words shown to an operator; None while it is counted."""
+
+
+def progress_of(row: Iterable[Any], handled: Mapping[str, HandledRanges]) -> PartitionProgress:
+    """From a row of an inbox's SELECT_PROGRESS, and what was handled in its partition by source."""
+    (topic, number, next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row
+    tp = TopicPartition(topic, number)
+    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes(handled), stopped)
 
 
 @dataclass(frozen=True, slots=True)

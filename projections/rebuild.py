@@ -26,6 +26,7 @@ from event_store.errors import (
 from event_store.history import History
 from event_store.lease import Leases
 from event_store.record import MAX_SEGMENT_RECORDS, RecordBatch, TopicPartition
+from event_store.topics import partitions_of
 
 from .comparison import Comparison, compare
 from .gathering import Gathering
@@ -255,8 +256,7 @@ class Rebuild:
         await projector.apply_decoded(buried(decode_batch(projector.codec, record), record, error))
 
     async def _partitions(self) -> list[TopicPartition]:
-        topics = await self.history.log.topics()
-        return [TopicPartition(topic, number) for topic, count in sorted(topics.items()) for number in range(count)]
+        return sorted(partitions_of(await self.history.log.topics()))
 
     async def _forget_old(self) -> None:
         for generation in _served_before(await self.read_model.generations())[self.keep_retired :]:

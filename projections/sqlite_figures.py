@@ -11,7 +11,7 @@ import polars as pl
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .metric import Merge
+from .figure_table import schema_of, sum_keys, upsert_statement
 from .projection import Projection
 
 _DECODERS: Mapping[Any, Callable[[str], list[Any]]] = {
@@ -55,51 +55,21 @@ def merge_cells(connection: Any, statements: Mapping[int, str], cells: Sequence[
 
 def upsert_statements(projection: Projection) -> dict[int, str]:
     """The upsert of each chunk size."""
-    return {size: _upsert_statement(projection, size) for size in CHUNKS}
-
-
-def _upsert_statement(projection: Projection, size: int) -> str:
-    table = projection.table.__tablename__
-    columns = ", ".join(projection.columns)
     row = f"(?{', ?' * len(projection.columns)})"
-    merges = ", ".join(_merge(str(table), metric.name, metric.merge) for metric in projection.metrics)
-    newer = _newer(str(table), projection) if _is_versioned(projection) else ""
-    return (
-        f"INSERT INTO {table} (generation, {columns}) VALUES {', '.join([row] * size)} "  # noqa: S608
-        f"ON CONFLICT DO UPDATE SET {merges}{newer}"
-    )
+    return {size: upsert_statement(projection, f"VALUES {', '.join([row] * size)}") for size in CHUNKS}
 
 
-def _is_versioned(projection: Projection) -> bool:
-    return any(metric.merge is Merge.LATEST for metric in projection.metrics)
-
-
-def _newer(table: str, projection: Projection) -> str:
-    names = [metric.name for metric in projection.metrics]
-    (ours, theirs) = (", ".join(f"{side}.{name}" for name in names) for side in (table, "excluded"))
-    return f" WHERE ({theirs}) > ({ours})"
-
-
-def _merge(table: str, column: str, merge: Merge) -> str:
-    if merge is Merge.LATEST:
-        return f"{column} = excluded.{column}"
-    return f"{column} = {table}.{column} + excluded.{column}"
-
-
-def sums_statement(projection: Projection, *, by_product: bool, some_products: bool) -> tuple[str, dict[str, Any]]:
-    """Sums over :periods (JSON [[label, start, end], …]) and the schema of the answer."""
-    keys = [*(["product_id"] if by_product else []), "period", "currency"]
-    metrics = [metric.name for metric in projection.metrics]
+def sums_statement(projection: Projection, *, by_product: bool, some_products: bool) -> str:
+    """Sums over :periods (JSON [[label, start, end], …])."""
+    keys = sum_keys(by_product=by_product)
     of_products = "AND product_id IN (SELECT value FROM json_each(:products))" if some_products else ""
-    statement = f"""
+    return f"""
         SELECT {"product_id, " if by_product else ""}p.value ->> 0 AS period, currency,
-            {", ".join(f"sum({name})" for name in metrics)}
+            {", ".join(f"sum({metric.name})" for metric in projection.metrics)}
         FROM json_each(:periods) AS p CROSS JOIN {projection.table.__tablename__}
         WHERE generation = :generation AND bucket >= p.value ->> 1 AND bucket < p.value ->> 2 {of_products}
         GROUP BY {", ".join(keys)} ORDER BY {", ".join(keys)}
     """  # noqa: S608
-    columns: dict[str, Any] = dict.fromkeys(keys, pl.String)
-    return statement, columns | dict.fromkeys(metrics, pl.Int64)
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:
@@ -118,11 +88,6 @@ def columns_statement(projection: Projection) -> str:
 
 def frame_of(projection: Projection, columns: Sequence[str]) -> pl.DataFrame:
     """The rows that `columns_statement` answered with, in key order."""
-    types = schema_of(projection, projection.columns)
+    types = schema_of(projection)
     decoded = {name: _DECODERS[types[name]](text) for name, text in zip(projection.columns, columns, strict=True)}
     return pl.DataFrame(decoded, schema=types).sort(projection.key)
-
-
-def schema_of(projection: Projection, columns: Sequence[str]) -> dict[str, Any]:
-    types = projection.table.__table__.columns  # type: ignore[attr-defined]
-    return {name: pl.Int64 if types[name].type.python_type is int else pl.String for name in columns}

@@ -19,8 +19,20 @@ from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
 from event_store.sqlite_schema import create_schema
 
+from .figure_table import sums_schema
+from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
 from .projection import Projection
-from .read_model import Effect, Generation, PartitionProgress, Period, Snapshot, State
+from .read_model import (
+    Effect,
+    Generation,
+    PartitionProgress,
+    Period,
+    Snapshot,
+    State,
+    check_can_serve,
+    check_takes,
+    progress_of,
+)
 from .sqlite_figures import (
     cells_of,
     columns_statement,
@@ -40,19 +52,11 @@ CREATE TABLE IF NOT EXISTS generation (
     served_at_us INTEGER,
     note TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS one_serving_generation ON generation (state) WHERE state = 'serving';
-CREATE UNIQUE INDEX IF NOT EXISTS one_building_generation ON generation (state) WHERE state = 'building';
 """
-FIRST_GENERATION = f"""
-INSERT INTO generation (state, created_at_us, served_at_us, note)
-SELECT 'serving', {NOW_US}, {NOW_US}, 'the first generation' WHERE NOT EXISTS (SELECT 1 FROM generation)
-"""  # noqa: S608
-SELECT_SERVING = "SELECT number FROM generation WHERE state = 'serving'"
+FIRST_GENERATION = first_generation_statement(NOW_US)
 SELECT_STATE = "SELECT state FROM generation WHERE number = ?"
-SELECT_GENERATIONS = "SELECT number, state, created_at_us, served_at_us, note FROM generation ORDER BY number"
 SELECT_BUILDING = "SELECT number FROM generation WHERE state = 'building'"
 INSERT_GENERATION = f"INSERT INTO generation (state, created_at_us, note) VALUES ('building', {NOW_US}, ?)"  # noqa: S608
-RETIRE = "UPDATE generation SET state = 'retired' WHERE state = 'serving'"
 SERVE = f"UPDATE generation SET state = 'serving', served_at_us = {NOW_US}, note = ? WHERE number = ?"  # noqa: S608
 ABANDON = "UPDATE generation SET state = 'abandoned', note = ? WHERE number = ?"
 SELECT_BEHIND = """
@@ -66,7 +70,7 @@ class SqliteReadModel:
     """The read model in the file at `path`, which is made where it is missing."""
 
     def __init__(self, path: Path, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
-        create_schema(path, GENERATIONS + sqlite_inbox.SCHEMA + schema(projections))
+        create_schema(path, GENERATIONS + AT_MOST_ONE + sqlite_inbox.SCHEMA + schema(projections))
         self._file = SqliteFile(
             path,
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
@@ -101,7 +105,7 @@ class SqliteReadModel:
         cells = {name: cells_of(rows, generation) for name, rows in effect.increments.items()}
 
         def apply(connection: sqlite3.Connection) -> None:
-            _check_generation(connection, generation, serving)
+            check_takes(generation, _state(connection, generation), serving=serving)
             for entry in effect.entries:
                 sqlite_inbox.apply(connection, entry)
             for name, values in cells.items():
@@ -122,7 +126,9 @@ class SqliteReadModel:
     async def progress(self, generation: int) -> Sequence[PartitionProgress]:
         def select(connection: sqlite3.Connection) -> list[PartitionProgress]:
             rows = connection.execute(sqlite_inbox.SELECT_PROGRESS, (generation,)).fetchall()
-            return [_progress(connection, generation, row) for row in rows]
+            return [
+                progress_of(row, sqlite_inbox.handled(connection, generation, TopicPartition(*row[:2]))) for row in rows
+            ]
 
         return await self._file.read(select)
 
@@ -144,7 +150,7 @@ class SqliteReadModel:
             "periods": json.dumps([(one.label, one.start, one.end) for one in periods]),
             "products": None if products is None else json.dumps(list(products)),
         }
-        (statement, columns) = sums_statement(asked, by_product=by_product, some_products=products is not None)
+        statement = sums_statement(asked, by_product=by_product, some_products=products is not None)
 
         def add(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             try:
@@ -154,6 +160,7 @@ class SqliteReadModel:
                     raise
                 raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
 
+        columns = sums_schema(asked, by_product=by_product)
         return pl.DataFrame(await self._file.read(add), schema=columns, orient="row")
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
@@ -187,15 +194,8 @@ class SqliteReadModel:
 
     async def switch(self, to: int, note: str) -> None:
         def flip(connection: sqlite3.Connection) -> None:
-            state = connection.execute(SELECT_STATE, (to,)).fetchone()
-            if state is None or state[0] not in (State.BUILDING, State.RETIRED):
-                raise GenerationChanged(
-                    f"generation {to} is {state[0] if state else 'unknown'} and can't begin to serve"
-                )
             behind = connection.execute(SELECT_BEHIND, (to, _serving(connection))).fetchone()
-            if behind is not None:
-                tp = TopicPartition(*behind)
-                raise GenerationChanged(f"generation {to} is behind the serving one in {tp}: catch up, then switch")
+            check_can_serve(to, _state(connection, to), None if behind is None else TopicPartition(*behind))
             connection.execute(RETIRE)
             connection.execute(SERVE, (note, to))
 
@@ -226,21 +226,9 @@ def _serving(connection: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _check_generation(connection: sqlite3.Connection, generation: int, serving: bool) -> None:
+def _state(connection: sqlite3.Connection, generation: int) -> State | None:
     row = connection.execute(SELECT_STATE, (generation,)).fetchone()
-    state = None if row is None else State(row[0])
-    taken = state is State.SERVING if serving else state in (State.BUILDING, State.RETIRED)
-    if not taken:
-        believed = "serving" if serving else "not serving"
-        raise GenerationChanged(f"generation {generation} is {state or 'gone'}, the batch was made for it {believed}")
-
-
-def _progress(connection: sqlite3.Connection, generation: int, row: tuple[Any, ...]) -> PartitionProgress:
-    tp = TopicPartition(row[0], row[1])
-    handled = sqlite_inbox.handled(connection, generation, tp)
-    holes = {source: ranges.holes() for source, ranges in handled.items() if ranges.holes()}
-    (next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row[2:]
-    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes, stopped)
+    return None if row is None else State(row[0])
 
 
 def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:

@@ -11,8 +11,9 @@ from backoffice.consumer import Consumer, ConsumerSettings
 from backoffice.consumer_report import ConsumerReport
 from backoffice.probe import probe
 from backoffice.settings import Settings
-from backoffice.stores import Stores, topics
+from backoffice.stores import Stores
 from event_store.crash_points import CrashPoints
+from event_store.topics import PARTITIONS
 
 
 async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
@@ -26,7 +27,7 @@ async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
             partial(stores.projector, serving=True),
             ConsumerSettings(
                 owner=settings.consumer_name,
-                topics=topics(),
+                topics=PARTITIONS,
                 lease_ttl_s=settings.lease_ttl_s,
                 renew_s=settings.lease_renew_s,
                 max_records=settings.batch_records,

@@ -9,13 +9,14 @@ from prometheus_client import CollectorRegistry
 from backoffice.probe import probe
 from backoffice.relay_report import RelayReport
 from backoffice.settings import Settings
-from backoffice.stores import Stores, topics
+from backoffice.stores import Stores
 from event_store.backoff import Backoff, sleep_unless
 from event_store.crash_points import CrashPoints
 from event_store.errors import TransientError
 from event_store.log import Log
 from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
+from event_store.topics import PARTITIONS
 
 SECONDS_PER_DAY = 86_400
 
@@ -46,7 +47,7 @@ async def create_topics(log: Log, report: RelayReport, stop: asyncio.Event) -> N
     """The relay may be the first to meet the log."""
     backoff = Backoff()
     failures = 0
-    for topic, partitions in topics().items():
+    for topic, partitions in PARTITIONS.items():
         while not stop.is_set():
             try:
                 await log.create_topic(topic, partitions)

@@ -13,8 +13,10 @@ import asyncpg
 import pytest
 
 from event_store.errors import StorageUnavailable, StorageUnusable
-from event_store.postgres_database import Connection, PostgresDatabase, dsn_and_place, storable
+from event_store.postgres_address import dsn_and_place
+from event_store.postgres_database import Connection, PostgresDatabase, storable
 from event_store.postgres_errors import translated
+from tests.opened import closed_at_the_end
 from tests.servers.postgres import PASSWORD, PostgresServer
 
 SCHEMA = """
@@ -26,15 +28,11 @@ Open = Callable[..., PostgresDatabase]
 
 @pytest.fixture
 async def open_database(postgres_url: str) -> AsyncIterator[Open]:
-    opened: list[PostgresDatabase] = []
-
     def open_one(url: str = postgres_url, schema: str = SCHEMA, **options: Any) -> PostgresDatabase:
-        opened.append(PostgresDatabase(url, schema, **{"channel": "news", "notify": True, **options}))
-        return opened[-1]
+        return PostgresDatabase(url, schema, **{"channel": "news", "notify": True, **options})
 
-    yield open_one
-    for one in opened:
-        await one.close()
+    async with closed_at_the_end(open_one) as opening:
+        yield opening
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.record import Record, TopicPartition
 from event_store.relay import Relay, RelaySettings
+from event_store.topics import partitions_of
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Comparison
 from projections.gathering import Gathering
@@ -35,7 +36,7 @@ from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 T = TypeVar("T")
 
 TOPICS = {"catalog-events": 2, "order-events": 2}
-TPS = [TopicPartition(topic, number) for topic, count in TOPICS.items() for number in range(count)]
+TPS = partitions_of(TOPICS)
 CATALOG = TPS[0]
 NOON = datetime(2025, 12, 31, 12, 0, tzinfo=UTC)
 NO_ARCHIVE = Path("/nonexistent")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 from producer_api.app import create_app
 from producer_api.commerce import Commerce
 from producer_api.connect import open_commerce
@@ -29,8 +29,7 @@ class RealShop:
         return self.serving.url
 
     async def open(self) -> None:
-        topics = {topic.name: topic.partitions for topic in TOPICS}
-        self._commerce = await open_commerce(f"sqlite+aiosqlite:///{self.folder}/commerce.db", topics)
+        self._commerce = await open_commerce(f"sqlite+aiosqlite:///{self.folder}/commerce.db", PARTITIONS)
         await self.serving.open(create_app(self._commerce))
 
     async def die(self) -> None:

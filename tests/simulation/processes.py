@@ -19,6 +19,7 @@ from event_store.errors import EventStoreError, Stop, UnknownTopic
 from event_store.history import History
 from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
+from event_store.topics import partitions_of
 from projections.catalogue import PROJECTIONS
 from projections.locks import ProductLocks
 from projections.projector import Applied, Projector
@@ -29,7 +30,7 @@ from .faults import Life
 from .virtual_time import LIFE, SimulatedTask
 
 TOPICS = {"catalog-events": 2, "order-events": 2}
-TPS = [TopicPartition(topic, number) for topic, count in TOPICS.items() for number in range(count)]
+TPS = partitions_of(TOPICS)
 
 Reach = Callable[[str, Life], Any]
 """The back end of a place, as a process in one of its lives reaches it."""

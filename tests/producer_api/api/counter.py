@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 from litestar import Litestar
 
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 from producer_api.app import ApiLimits, create_app
 from producer_api.backpressure import Backpressure
 from producer_api.metrics import ApiMeter
@@ -24,7 +24,6 @@ from producer_api.sqlite_commerce import SqliteCommerce
 
 from .description import Description
 
-TOPIC_PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
 PRODUCT = {"name": "White hanging heart t-light holder", "price_minor": 255, "currency": "GBP"}
 
 
@@ -196,7 +195,7 @@ async def alive(app: Litestar) -> AsyncIterator[None]:
 async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside]:
     meter = ApiMeter()
     pressure = Backpressure()
-    commerce = SqliteCommerce(folder / "commerce.db", TOPIC_PARTITIONS, committed=meter.committed)
+    commerce = SqliteCommerce(folder / "commerce.db", PARTITIONS, committed=meter.committed)
     await commerce.prepare()
     try:
         app = create_app(commerce, limits=ApiLimits(pressure=pressure, **limits), meter=meter)
