@@ -28,11 +28,12 @@ import uvloop
 from litestar import Litestar, post
 from msgspec import Struct
 
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 from producer_api.app import ApiLimits, create_app
 from producer_api.backpressure import Backpressure
 from producer_api.commerce import ListProduct
 from producer_api.connect import open_commerce
+from tests.servers.ports import free_port
 
 from .http_connection import Connection, request
 
@@ -59,8 +60,7 @@ def serve_api(port: int, folder: str) -> None:
 
 
 async def _serve_api(port: int, folder: str) -> None:
-    topics = {topic.name: topic.partitions for topic in TOPICS}
-    commerce = await open_commerce(f"sqlite+aiosqlite:///{folder}/commerce.db", topics)
+    commerce = await open_commerce(f"sqlite+aiosqlite:///{folder}/commerce.db", PARTITIONS)
     for number in range(PRODUCTS):
         await commerce.perform(ListProduct(f"product-{number}", "A product", 250, "GBP"))
     no_relay = ApiLimits(pressure=Backpressure(max_rows=sys.maxsize, max_age_s=float("inf")))
@@ -145,9 +145,7 @@ def measure(port: int, path: str, seconds: float) -> float:
 
 
 def started(target: Callable[..., None], *args: object) -> tuple[BaseProcess, int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     process = multiprocessing.get_context("spawn").Process(target=target, args=(port, *args))
     process.start()
     for _ in range(300):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Self
+
+from tests.servers.ports import free_port
 
 
 class RunningShop:
@@ -57,12 +58,6 @@ class RunningShop:
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "backoffice", "--data", str(self.folder), *arguments]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from backoffice.__main__ import command_line_app
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EXCERPT = ROOT / "tests" / "data" / "online-retail-excerpt.csv"
@@ -76,12 +77,6 @@ class CommandLine:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("COUNTINGHOUSE_")}
         ports = {name: str(port) for name, port in self.ports.items()}
         return {**ours, "PYTHONPATH": str(ROOT), "COUNTINGHOUSE_DATA_DIR": str(self.folder / "shop"), **ports, **more}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture

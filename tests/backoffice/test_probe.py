@@ -15,15 +15,14 @@ from backoffice.relay_report import RelayReport
 from backoffice.troubles import REPEAT_S, Troubles
 from event_store.errors import LaneAhead, LogUnavailable
 from event_store.record import TopicPartition
+from tests.servers.ports import free_port
 
 LANE = TopicPartition("order-events", 3)
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    return free_port()
 
 
 async def test_a_process_is_ready_until_something_keeps_it_from_its_work(port: int) -> None:

@@ -137,22 +137,44 @@ def test_an_address_of_kafka_is_brokers_and_a_prefix(
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("setting", "address", "said"),
     [
-        ("kafka://127.0.0.1", "use kafka://host:port"),
-        ("kafka://", "use kafka://host:port"),
-        ("kafka://127.0.0.1:9092,/x", "use kafka://host:port"),
-        ("kafka://127.0.0.1:9092/x?acks=0", "use kafka://host:port"),
-        ("kafka://user:secret@127.0.0.1:9092", "use kafka://host:port"),
-        ("kafka://kafka.example:9092", "plain text"),
-        ("amqp://127.0.0.1:5672", "sqlite:///path/to/file.db or kafka://host:port"),
+        ("LOG_URL", "kafka://127.0.0.1", "use kafka://host:port"),
+        ("LOG_URL", "kafka://", "use kafka://host:port"),
+        ("LOG_URL", "kafka://127.0.0.1:9092,/x", "use kafka://host:port"),
+        ("LOG_URL", "kafka://127.0.0.1:9092/x?acks=0", "use kafka://host:port"),
+        ("LOG_URL", "kafka://user:secret@127.0.0.1:9092", "use kafka://host:port"),
+        ("LOG_URL", "kafka://kafka.example:9092", "plain text"),
+        ("LOG_URL", "amqp://127.0.0.1:5672", "sqlite:///path/to/file.db or kafka://host:port"),
+        ("BACKOFFICE_DB_URL", "postgresql+asyncpg://shop:secret@db.example/figures", "sslmode=verify-full"),
+        (
+            "BACKOFFICE_DB_URL",
+            "postgresql+asyncpg://shop:secret@db.example/figures?sslmode=prefer",
+            "without encryption",
+        ),
+        (
+            "BACKOFFICE_DB_URL",
+            "postgresql+asyncpg://shop:secret@127.0.0.1",
+            "postgresql+asyncpg://user:password@host:port/name",
+        ),
+        (
+            "BACKOFFICE_DB_URL",
+            "postgresql+asyncpg://shop:secret@127.0.0.1:65536/figures",
+            "postgresql+asyncpg://user:password@host:port/name",
+        ),
+        (
+            "BACKOFFICE_DB_URL",
+            "postgresql://shop:secret@127.0.0.1/figures",
+            "postgresql+asyncpg://user:password@host:port/name",
+        ),
     ],
 )
-def test_another_address_of_the_log_is_refused_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+def test_another_address_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, setting: str, address: str, said: str
 ) -> None:
-    (problem,) = problems(monkeypatch, COUNTINGHOUSE_LOG_URL=address)
-    assert problem.startswith("COUNTINGHOUSE_LOG_URL")
+    variable_name = f"COUNTINGHOUSE_{setting}"
+    (problem,) = problems(monkeypatch, **{variable_name: address})
+    assert problem.startswith(variable_name)
     assert said in problem
     assert "secret" not in problem
 
@@ -167,24 +189,6 @@ def test_another_address_of_the_log_is_refused_without_its_password(
 def test_figures_may_lie_in_postgresql(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("COUNTINGHOUSE_BACKOFFICE_DB_URL", address)
     assert Settings().backoffice_db_url == address
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("postgresql+asyncpg://shop:secret@db.example/figures", "sslmode=verify-full"),
-        ("postgresql+asyncpg://shop:secret@db.example/figures?sslmode=prefer", "without encryption"),
-        ("postgresql+asyncpg://shop:secret@127.0.0.1", "postgresql+asyncpg://user:password@host:port/name"),
-        ("postgresql://shop:secret@127.0.0.1/figures", "postgresql+asyncpg://user:password@host:port/name"),
-    ],
-)
-def test_another_address_of_the_figures_is_refused_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, address: str, said: str
-) -> None:
-    (problem,) = problems(monkeypatch, COUNTINGHOUSE_BACKOFFICE_DB_URL=address)
-    assert problem.startswith("COUNTINGHOUSE_BACKOFFICE_DB_URL")
-    assert said in problem
-    assert "secret" not in problem
 
 
 def test_the_command_shows_value_default_source_and_meaning_of_every_setting(

@@ -14,6 +14,7 @@ from event_store.postgres_outbox import PostgresOutbox, partitions, write
 from event_store.postgres_outbox_statements import LOCK_EVERY_LANE, RESTART
 from tests.contracts.conftest import LANES
 from tests.contracts.outbox_rows import LONG_S, ORDERS, claimed, lane_of, numbered, paid, places, status_of
+from tests.opened import closed_at_the_end
 
 Open = Callable[[], PostgresOutbox]
 BLOCKED_S = 0.2
@@ -28,15 +29,8 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <
 
 @pytest.fixture
 async def open_outbox(postgres_url: str) -> AsyncIterator[Open]:
-    opened: list[PostgresOutbox] = []
-
-    def open_one() -> PostgresOutbox:
-        opened.append(PostgresOutbox(postgres_url, LANES))
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        await one.close()
+    async with closed_at_the_end(lambda: PostgresOutbox(postgres_url, LANES)) as opening:
+        yield opening
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import csv
 import io
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from backoffice.settings import Settings
 from backoffice.stores import Stores
 from producer_api.online_retail_import import Account, import_online_retail
 from tests import retail_oracle
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EXCERPT = retail_oracle.EXCERPT
@@ -279,12 +279,6 @@ def is_a_fault_of_ours(said: str) -> bool:
 
 def excerpt_oracle() -> list[Row]:
     return retail_oracle.oracle(EXCERPT)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def until(

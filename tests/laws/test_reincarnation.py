@@ -13,6 +13,7 @@ from event_store.codec import Draft
 from event_store.envelope import stamp
 from event_store.errors import LaneAhead, LeaseLost
 from event_store.memory_log import MemoryLog
+from event_store.memory_outbox import OutboxContents
 from event_store.record import RecordBatch, TopicPartition
 from event_store.reincarnation import Reincarnation, reincarnate
 
@@ -22,6 +23,16 @@ from .line import Line, assert_figures, in_virtual_time, views
 async def _reincarnate(line: Line) -> Reincarnation:
     await asyncio.sleep(60.0)  # Whoever relayed is gone, and its leases with it.
     return await reincarnate(line.outbox, line.log, line.codec, "operator")
+
+
+async def _outdated_copy(line: Line, before: int, after: int) -> OutboxContents:
+    """As many events sent before the copy is made and after it."""
+    line.write(views(before))
+    await line.relay_all()
+    copy = line.outbox.export()
+    line.write(views(after))
+    await line.relay_all()
+    return copy
 
 
 async def _all_is_counted_once(line: Line, drafts: Sequence[Draft]) -> None:
@@ -79,11 +90,7 @@ def test_a_copy_put_back_several_times_ends_well_too(times: int) -> None:
     """The second one has the same next incarnation as the first had, whose sequences the log knows already."""
 
     async def put_back(line: Line) -> None:
-        line.write(views(3))
-        await line.relay_all()
-        copy = line.outbox.export()
-        line.write(views(3))
-        await line.relay_all()
+        copy = await _outdated_copy(line, 3, 3)
         for _ in range(times):
             line.outbox.restore(copy)
             drafts = line.write(views(2))
@@ -103,11 +110,7 @@ def test_events_that_took_numbers_a_second_time_are_sent_again() -> None:
     """A relay that did not look has sent some: the reader took those for duplicates, so they count as not sent."""
 
     async def draw_again(line: Line) -> None:
-        line.write(views(2))
-        await line.relay_all()
-        copy = line.outbox.export()
-        line.write(views(3))
-        await line.relay_all()
+        copy = await _outdated_copy(line, 2, 3)
         await line.count_all()
         line.outbox.restore(copy)
         drafts = line.write(views(4))
@@ -128,11 +131,7 @@ def test_drawn_numbers_that_the_log_knows_by_other_events_are_refused() -> None:
     """Even where the copy has drawn further than the log goes."""
 
     async def draw_further(line: Line) -> None:
-        line.write(views(2))
-        await line.relay_all()
-        copy = line.outbox.export()
-        line.write(views(3))
-        await line.relay_all()
+        copy = await _outdated_copy(line, 2, 3)
         line.outbox.restore(copy)
         drafts = line.write(views(9))
         await asyncio.sleep(60.0)

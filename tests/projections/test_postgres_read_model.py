@@ -18,6 +18,7 @@ from projections.postgres_read_model import LOCK_GENERATIONS, SHARE_GENERATIONS,
 from projections.read_model import Effect, State
 from projections.sales import SALES
 from tests.contracts.effects import TP, Batch, commit, effect, gross, letter, rows, sold
+from tests.opened import closed_at_the_end
 
 Open = Callable[[], PostgresReadModel]
 Break = Callable[["asyncio.Task[None]", "asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
@@ -29,15 +30,8 @@ LONGEST_S = 0.2
 
 @pytest.fixture
 async def open_read_model(postgres_url: str) -> AsyncIterator[Open]:
-    opened: list[PostgresReadModel] = []
-
-    def open_one() -> PostgresReadModel:
-        opened.append(PostgresReadModel(postgres_url, PROJECTIONS))
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        await one.close()
+    async with closed_at_the_end(lambda: PostgresReadModel(postgres_url, PROJECTIONS)) as opening:
+        yield opening
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .ports import free_ports
+
 JARS = Path(os.environ.get("COUNTINGHOUSE_TEST_KAFKA_JARS", Path(sys.prefix) / "kafka"))
 """Where `make test` put them."""
 START_TIMEOUT_S = 90.0
@@ -88,7 +90,7 @@ class Broker:
 
 def new_broker(folder: Path) -> Broker:
     """Formats `folder` for a broker of its own, and starts it."""
-    (port, controller) = _free_ports(2)
+    (port, controller) = free_ports(2)
     properties = folder / "properties"
     properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
     name = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "a")
@@ -109,14 +111,3 @@ def _java(*options: str) -> list[str]:
     if java is None or not any(JARS.glob("kafka_*.jar")):
         raise RuntimeError(f"the tests need Java 17 or newer, and Kafka's jars in {JARS}: run `make test`")
     return [java, *options, "-cp", str(JARS / "*")]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

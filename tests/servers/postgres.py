@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+
+from .ports import free_port
 
 PASSWORD = "no secret"  # noqa: S105 - of a server that lives for one test run
 START_TIMEOUT_S = 60.0
@@ -134,7 +135,7 @@ def _environment() -> dict[str, str]:
 def _started(folder: Path) -> PostgresServer:
     """Another process may take the port between the look for a free one and the server's start."""
     for _ in range(PORT_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         process = _launch(folder, port)
         if _is_ready(folder / "data", process):
             return PostgresServer(port, folder / "data", process)
@@ -142,13 +143,6 @@ def _started(folder: Path) -> PostgresServer:
         if "could not bind" not in (folder / "log").read_text():
             break
     raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _launch(folder: Path, port: int) -> subprocess.Popen[bytes]:
