@@ -8,19 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import command_line
+from . import command_line, processes
 from .failures import CommandFailed, exit_code
-from .options import Data, InsecureListen, console, run_process
+from .options import Data, InsecureListen, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from .databases import Database
 
 NEWS_EVERY_S = 30.0
 """How often the shoppers of the demo say what they did."""
@@ -49,10 +53,12 @@ def command_line_app() -> typer.Typer:
         up,
         demo,
         api,
-        relay,
-        consumer,
-        archiver,
-        dashboard,
+        processes.relay,
+        processes.consumer,
+        processes.archiver,
+        processes.dashboard,
+        migrate,
+        move,
         shoppers,
         command_line.figures,
         command_line.explain,
@@ -67,6 +73,10 @@ def command_line_app() -> typer.Typer:
     outbox.command()(command_line.dead)
     outbox.command()(command_line.redrive)
     outbox.command()(command_line.reincarnate)
+    topics = typer.Typer(no_args_is_help=True, help="How the log keeps its topics.")
+    topics.command()(command_line.plan)
+    topics.command()(command_line.apply)
+    topics.command()(command_line.check)
     events = typer.Typer(no_args_is_help=True, help="The facts.")
     events.callback()(lambda: None)
     events.command()(command_line.schema)
@@ -75,6 +85,7 @@ def command_line_app() -> typer.Typer:
     imports.command("online-retail")(import_retail)
     app.add_typer(imports, name="import")
     app.add_typer(outbox, name="outbox")
+    app.add_typer(topics, name="topics")
     app.add_typer(events, name="events")
     app.command(hidden=True)(docs)
     return app
@@ -91,6 +102,7 @@ def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
 
     settings = read_settings(data, insecure_listen=insecure_listen)
     configure_logs(settings.log_level, settings.log_format, "up")
+    _migrate_servers(settings)
     raise typer.Exit(0 if run_up(settings, [], typer.echo) else 1)
 
 
@@ -105,8 +117,66 @@ def demo(
 
     settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
     configure_logs(settings.log_level, settings.log_format, "demo")
+    _migrate_servers(settings)
     visitors = child(settings, "shoppers", "--speed", str(speed))
     raise typer.Exit(0 if run_up(settings, [visitors], typer.echo) else 1)
+
+
+def migrate(
+    data: Data = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 where there is something to do.")
+    ] = False,
+) -> None:
+    """Bring the tables of both databases to what this version needs. Safe to repeat, and while the shop runs."""
+    from .commands.migrate import check_all
+
+    databases = _databases(read_settings(data))
+    if check:
+        raise typer.Exit(0 if asyncio.run(check_all(databases, typer.echo)) else 1)
+    asyncio.run(_migrate(databases))
+
+
+def move(
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", exists=True, dir_okay=False, help="Settings of the new place.")
+    ],
+    data: Data = None,
+) -> None:
+    """Copy log and databases from files to servers, and compare everything. Stop the shop first. Safe to repeat."""
+    from event_store.crash_points import CrashPoints
+
+    from .commands.move import Move
+    from .settings_file import read_settings_file
+
+    (old, new) = (settings_of_a_shop(data), read_settings_file(to, data))
+    crash_points = CrashPoints.from_environment()
+    asyncio.run(Move(old, new, _databases(old), _databases(new), typer.echo, crash_points).run())
+
+
+def _migrate_servers(settings: Settings) -> None:
+    """For the set of one machine; files are brought up to date by whoever opens them."""
+    asyncio.run(_migrate([one for one in _databases(settings) if not one.is_file]))
+
+
+async def _migrate(databases: Sequence[Database]) -> None:
+    from producer_api.connect import renew_functions
+    from producer_api.revisions import COMMERCE
+
+    from .commands.migrate import migrate_all
+
+    await migrate_all(databases, typer.echo)
+    for one in databases:
+        if COMMERCE in one.sets:
+            await renew_functions(one.url)
+
+
+def _databases(settings: Settings) -> tuple[Database, Database]:
+    from producer_api.revisions import COMMERCE
+
+    from .databases import backoffice_database, commerce_database
+
+    return commerce_database(settings, COMMERCE), backoffice_database(settings)
 
 
 def shoppers(
@@ -149,10 +219,11 @@ def api(data: Data = None) -> None:
     from .serve import fast_loop
 
     settings = read_settings(data)
-    run_process("api", settings, lambda stop: _run_api(settings, stop), fast_loop)
+    (commerce, _) = _databases(settings)
+    run_process("api", settings, lambda stop: _run_api(settings, commerce, stop), [commerce], fast_loop)
 
 
-async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
+async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) -> None:
     from event_store.crash_points import CrashPoints
     from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
@@ -161,6 +232,10 @@ async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
+    from .databases import watched
+    from .process_metrics import process_registry
+    from .tracing import tracing
+    from .troubles import Troubles
     from .web_server import serve_http
 
     crash_points = CrashPoints.from_environment()
@@ -176,35 +251,20 @@ async def _run_api(settings: Settings, stop: asyncio.Event) -> None:
         keep_answers_s=settings.answers_kept_hours * 3600,
         pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
     )
+    troubles = Troubles()
     try:
-        app = create_app(commerce, limits=limits, meter=meter)
-        await serve_http(app, settings.api_host, settings.api_port, stop, BoundedHttp)
+        app = create_app(
+            commerce,
+            limits=limits,
+            meter=meter,
+            registry=process_registry(settings.data_dir),
+            schema_trouble=troubles.sentence,
+        )
+        with tracing("api", settings.log_url, os.environ) as traced:
+            async with watched([database], troubles):
+                await serve_http(traced.served(app), settings.api_host, settings.api_port, stop, BoundedHttp)
     finally:
         await commerce.close()
-
-
-def relay(data: Data = None) -> None:
-    """Bring the outbox to the log."""
-    from .commands.relay import run_relay
-
-    settings = read_settings(data)
-    run_process("relay", settings, lambda stop: run_relay(settings, stop))
-
-
-def consumer(data: Data = None) -> None:
-    """Count the log into the figures."""
-    from .commands.consumer import run_consumer
-
-    settings = read_settings(data)
-    run_process("consumer", settings, lambda stop: run_consumer(settings, stop))
-
-
-def archiver(data: Data = None) -> None:
-    """Keep the log as Parquet, for rebuilds."""
-    from .commands.archiver import run_archiver
-
-    settings = read_settings(data)
-    run_process("archiver", settings, lambda stop: run_archiver(settings, stop))
 
 
 @contextlib.contextmanager
@@ -219,15 +279,6 @@ def _api_failures() -> Iterator[None]:
         raise CommandFailed(f"{error} What was sent is kept: the same command goes on from there.", 1) from error
     except (ValueError, OSError) as error:
         raise CommandFailed(str(error), 2) from error
-
-
-def dashboard(data: Data = None, insecure_listen: InsecureListen = False) -> None:
-    """Show the figures and the pipeline as pages and as JSON."""
-    from .commands.dashboard import run_dashboard
-    from .serve import fast_loop
-
-    settings = read_settings(data, insecure_listen=insecure_listen)
-    run_process("dashboard", settings, lambda stop: run_dashboard(settings, stop), fast_loop)
 
 
 def import_retail(
@@ -257,7 +308,9 @@ def docs(folder: Path) -> None:
 
     from .commands.docs import write_pages
 
-    write_pages(folder, command_line_app(), ApiCollector(ApiMeter(), Backpressure()))
+    meter = ApiMeter()
+    meter.request("POST", "/v1/orders", 201, 0.0)
+    write_pages(folder, command_line_app(), ApiCollector(meter, Backpressure()))
 
 
 def _end(lines: list[str], code: int) -> NoReturn:

@@ -1,6 +1,7 @@
-"""The commands that look at a shop or mend it. The processes, and what needs the commerce API, are in __main__.py.
+"""The commands that look at a shop or mend it.
 
-Each imports what it runs only when it runs, so that `--help` is quick.
+The processes are in processes.py, and what needs the commerce API is in __main__.py. Each imports what it
+runs only when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -69,17 +70,24 @@ def figures(
     deliver(asyncio.run(answer()), output, sys.stdout.buffer)
 
 
-def status(data: Data = None, json: Json = False) -> None:
-    """Show where every event is: outbox, log, figures, dead letters, generations."""
-    from .commands.status import print_status, status_json
-    from .pipeline import PipelineStatus
+def status(
+    data: Data = None,
+    json: Json = False,
+    over_s: Annotated[
+        float, typer.Option("--over", metavar="S", min=0, max=60, help="Seconds to measure throughput over; 0: don't.")
+    ] = 1.0,
+) -> None:
+    """Show where every event is and how fast it moves: outbox, log, figures, dead letters, generations."""
+    from .commands.status import print_status, status_json, watched
+    from .pipeline_status import PipelineStatus
+    from .silence import Silence
     from .stores import Stores
 
     settings = settings_of_a_shop(data)
 
     async def answer() -> PipelineStatus:
         async with Stores(settings) as stores:
-            return await stores.pipeline().status()
+            return await watched(stores.pipeline(stores.cache(Silence())), over_s)
 
     found = asyncio.run(answer())
     if json:
@@ -151,6 +159,42 @@ def rebuild(
     finally:
         progress.end()
     typer.echo(f"Generation {done.generation} serves in place of {done.replaced}; {done.records} records were counted.")
+
+
+def plan(data: Data = None) -> None:
+    """Show what `topics apply` would do, and what it can't."""
+    from .commands.topics import plan_topics
+
+    differences = asyncio.run(plan_topics(read_settings(data)))
+    for one in differences:
+        typer.echo(str(one))
+    if not differences:
+        typer.echo("Nothing is to be done.")
+
+
+def apply(data: Data = None) -> None:
+    """Make topics that are missing, and set what is set otherwise. Exit code 1 for what is left to be done by hand."""
+    from .commands.topics import apply_topics
+
+    (done, left) = asyncio.run(apply_topics(read_settings(data)))
+    typer.echo("\n".join(one.done for one in done) or "Nothing was to be done.")
+    for one in left:
+        typer.echo(str(one), err=True)
+    raise typer.Exit(1 if left else 0)
+
+
+def check(data: Data = None, json: Json = False) -> None:
+    """Show the topics with their identity. Exit code 1 where one is not as it should be, or not the one counted."""
+    from .commands.topics import check_topics, topics_json, topics_table
+
+    shown = asyncio.run(check_topics(read_settings(data)))
+    if json:
+        typer.echo(topics_json(shown))
+    else:
+        console().print(topics_table(shown))
+        for one in shown.drift:
+            typer.echo(one, err=True)
+    raise typer.Exit(1 if shown.drift else 0)
 
 
 def dead(data: Data = None) -> None:

@@ -25,9 +25,9 @@ from projections.gathering import Gathering
 from projections.projector import Projector
 from projections.read_model import ReadModel
 
+from .consumer_names import GROUP, MEMBERS, PARTITIONS
 from .partition import ConsumerObserver, Partition
 
-GROUP = "countinghouse.metrics"
 TURN_S = 0.0005
 """How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
 5 ms each of the commit's statements would wait that long for its turn."""
@@ -101,8 +101,6 @@ class Consumer:
         await self._patiently_once(self._end)
 
     async def _begin(self) -> None:
-        for topic, partitions in self.settings.topics.items():
-            await self.log.create_topic(topic, partitions)
         await self.leases.take_over(self.settings.owner)
 
     async def _end(self) -> None:
@@ -148,12 +146,12 @@ class Consumer:
 
     async def _take_leases(self) -> set[TopicPartition]:
         owner = self.settings.owner
-        await self.leases.take([f"member/{owner}"], owner, self.settings.lease_ttl_s)
-        members = max(1, len(await self.leases.owners("member/")))
+        await self.leases.take([f"{MEMBERS}{owner}"], owner, self.settings.lease_ttl_s)
+        members = max(1, len(await self.leases.owners(MEMBERS)))
         held: set[TopicPartition] = set()
         for topic, count in sorted(self.settings.topics.items()):
             # A share of each topic: one consumer with all partitions of the busy one would leave the others idle.
-            names = {f"partition/{tp}": tp for tp in (TopicPartition(topic, number) for number in range(count))}
+            names = {f"{PARTITIONS}{tp}": tp for tp in (TopicPartition(topic, number) for number in range(count))}
             taken = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=ceil(count / members))
             held |= {names[lease.name] for lease in taken}
         return held
@@ -199,10 +197,13 @@ class Consumer:
     async def _watch_log(self, projector: Projector, ended: asyncio.Event) -> None:
         """Wakes the partitions that have something to read, and publishes positions now and then."""
         note_at_s = self.clock() + self.settings.note_every_s
+        wait_s = self.settings.poll_s
+        busy: Mapping[TopicPartition, int] = {}
         while not ended.is_set():
             try:
-                news = await self.log.wait_for_news(self.settings.poll_s)
-                await self._wake(projector)
+                news = await self.log.wait_for_news(wait_s)
+                (before, busy) = (busy, await self._wake(projector))
+                wait_s = self._until_next_look_s(wait_s, before, busy)
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
                     note_at_s = self.clock() + self.settings.note_every_s
@@ -212,13 +213,28 @@ class Consumer:
                 self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
                 await sleep_unless(ended, self.settings.poll_s)
 
-    async def _wake(self, projector: Projector) -> None:
-        """Reads for those that wait, all in one go, so that they have their batches at the same moment."""
+    async def _wake(self, projector: Projector) -> Mapping[TopicPartition, int]:
+        """Reads for those that wait, all in one go, so that they have their batches at the same moment.
+
+        Returns those that were busy, and where they stood: what was news to them has still to be read.
+        """
         waiting = {tp: projector.counted(tp) for tp, one in self._running.items() if one.partition.is_waiting}
+        busy = {tp: projector.counted(tp) for tp, one in self._running.items() if one.partition.is_busy}
+        started_s = time.perf_counter()
         found = await self.log.read_each(waiting, self.settings.max_records)
-        for tp, running in self._running.items():
-            if tp in found or tp not in waiting:
-                running.partition.notice(found.get(tp))
+        self.observer.took("read", time.perf_counter() - started_s)
+        for tp, batch in found.items():
+            if tp in self._running:
+                self._running[tp].partition.notice(batch)
+        return busy
+
+    def _until_next_look_s(
+        self, waited_s: float, before: Mapping[TopicPartition, int], busy: Mapping[TopicPartition, int]
+    ) -> float:
+        """How long to wait for news at most. Soon, for the busy ones; ever later, while what they do doesn't end."""
+        if not busy:
+            return self.settings.poll_s
+        return min(2 * waited_s, self.settings.poll_s) if busy == before else GATHER_S
 
     async def _note_positions(self, projector: Projector) -> None:
         positions = {tp: projector.counted(tp) for tp in self._running}

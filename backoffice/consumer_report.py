@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from event_store.errors import Stop
 from event_store.record import TopicPartition
 from projections.projector import Applied
 
+from .tracing import Tracing
 from .troubles import Troubles
 
 log = structlog.get_logger()
 
 
 class ConsumerReport:
-    """A ConsumerObserver. Metrics have topics as labels and never ids, so their number is bounded."""
+    """A ConsumerObserver. Metrics have topics and partitions as labels and never ids, so their number is bounded.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    `tell` is called after each batch, for dashboards that wait for news; it must not wait for anything.
+    """
+
+    def __init__(self, registry: CollectorRegistry, tracing: Tracing, tell: Callable[[], None] = lambda: None) -> None:
         self.troubles = Troubles()
+        self._tell = tell
+        self._tracing = tracing
         self._records = Counter(
             "countinghouse_consumer_records_total",
             "Records counted, duplicates and dead letters included.",
-            ["topic"],
+            ["topic", "partition"],
             registry=registry,
         )
         self._dead = Counter(
             "countinghouse_consumer_dead_lettered_total",
             "Records that can't be read, kept as dead letters.",
-            ["topic"],
+            ["reason"],
             registry=registry,
         )
         self._size = Histogram(
@@ -43,6 +51,17 @@ class ConsumerReport:
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
         )
+        self._phases = Counter(
+            "countinghouse_consumer_phase_seconds_total",
+            "Time spent on each step of counting, waiting for it included: read, decode, fold, commit.",
+            ["phase"],
+            registry=registry,
+        )
+        self._committed = Gauge(
+            "countinghouse_consumer_last_commit_timestamp_seconds",
+            "When this process last counted a batch.",
+            registry=registry,
+        )
         self._failures = Counter(
             "countinghouse_consumer_failures_total",
             "Attempts to count that failed and were repeated.",
@@ -51,12 +70,15 @@ class ConsumerReport:
         )
 
     def counted(self, applied: Applied, seconds: float) -> None:
-        topic = applied.tp.topic
         self.troubles.over(str(applied.tp))
-        self._records.labels(topic).inc(applied.records)
-        self._dead.labels(topic).inc(applied.dead)
+        self._records.labels(applied.tp.topic, str(applied.tp.partition)).inc(applied.records)
         self._size.observe(applied.records)
         self._seconds.observe(seconds)
+        self._committed.set_to_current_time()
+        self._tracing.counted(applied, seconds)
+        self._tell()
+        for reason in applied.reasons:
+            self._dead.labels(reason).inc()
         if applied.dead:
             log.warning(
                 "Records that can't be read were kept as dead letters. See `countinghouse status`.",
@@ -65,6 +87,9 @@ class ConsumerReport:
                 dead=applied.dead,
                 next_offset=applied.next_offset,
             )
+
+    def took(self, phase: str, seconds: float) -> None:
+        self._phases.labels(phase).inc(seconds)
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
         """Said once for as long as it is the same."""

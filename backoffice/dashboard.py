@@ -18,15 +18,17 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry
 
-from event_store.log import Log
-from event_store.outbox import Outbox
 from projections.periods import zone_named
-from projections.read_model import ReadModel
 
 from . import health, metrics
 from .api import figures as api_figures
 from .api import status as api_status
+from .cached_figures import CachedFigures
+from .guarded_cache import GuardedCache
+from .live import Live, streams_gauge
+from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
 from .pages import download
@@ -56,23 +58,27 @@ SECURITY_HEADERS = {
 
 
 def create_dashboard(
-    read_model: ReadModel,
-    log: Log,
-    outbox: Outbox,
+    pipeline: Pipeline,
+    cache: GuardedCache,
+    live: Live,
     *,
     default_tz: str = "UTC",
     loopback_only: bool = True,
-    pipeline: Pipeline | None = None,
+    registry: CollectorRegistry | None = None,
+    schema_trouble: Callable[[], str] = lambda: "",
 ) -> Litestar:
-    """The dashboard as an ASGI application. The ports stay their owner's to close.
+    """The dashboard as an ASGI application. The pipeline's ports stay their owner's to close.
 
     `default_tz` is the zone of pages that name none. `loopback_only` answers no other host name than this machine's
-    own; say False where it was told to listen on another address. Raises UnknownZone.
+    own; say False where it was told to listen on another address. `registry` has the process's own metrics;
+    `schema_trouble` says what the databases have still to get before it is ready. Raises UnknownZone.
     """
     zone_named(default_tz)
-    pipeline = pipeline or Pipeline(outbox, log, read_model)
+    of_process = registry or CollectorRegistry()
+    streams_gauge(of_process).set_function(lambda: live.streams)
+    sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, default_tz)
     return Litestar(
-        route_handlers=_handlers(Sources(read_model, pipeline, default_tz)),
+        route_handlers=_handlers(sources, live, of_process, schema_trouble),
         middleware=[LoopbackOnly()] if loopback_only else [],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),
@@ -88,14 +94,17 @@ def create_dashboard(
     )
 
 
-def _handlers(sources: Sources) -> Sequence[ControllerRouterHandler]:
+def _handlers(
+    sources: Sources, live: Live, of_process: CollectorRegistry, schema_trouble: Callable[[], str]
+) -> Sequence[ControllerRouterHandler]:
     return [
         *(route(page, sources) for page in PAGES),
         download.route(sources),
-        api_figures.route(sources.read_model, sources.pipeline, sources.default_tz),
+        api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
         api_status.route(sources.pipeline),
-        *health.routes(sources.pipeline),
-        metrics.route(sources.pipeline),
+        *health.routes(sources.pipeline, schema_trouble),
+        metrics.route(sources.pipeline, of_process),
+        live_route(live),
         create_static_files_router(
             "/static",
             directories=[HERE / "static"],

@@ -17,7 +17,7 @@ class CommandFailed(Exception):
 
 def exit_code(error: Exception) -> int | None:
     """The exit code of an error whose message says it all; None for a fault of ours, which deserves its trace-back."""
-    from event_store.errors import EventStoreError
+    from event_store.errors import EventStoreError, LogUnusable
     from projections.periods import QuestionError
 
     from .address import AddressTakenError
@@ -28,7 +28,7 @@ def exit_code(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.code
-    could_not_begin = OccupiedError | AddressTakenError | OpenListenError | NothingStartedError
+    could_not_begin = OccupiedError | AddressTakenError | OpenListenError | NothingStartedError | LogUnusable
     if isinstance(error, could_not_begin | QuestionError | NoSuchDeadRowError):
         return 2
     return 1 if isinstance(error, EventStoreError) else None

@@ -3,7 +3,8 @@
     log = structlog.get_logger()
     log.info("The lane was sent.", action="relay.sent", topic="order-events", partition=3, rows=1000)
 
-Libraries that use the standard library's logging come out in the same form. Passwords in URLs never do.
+Libraries that use the standard library's logging come out in the same form. Passwords in URLs never do. However often
+something fails, its lines are bounded (log_limit.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from .log_limit import LineLimit
 from .redaction import redacted
 
 QUIET = {
@@ -22,6 +24,7 @@ QUIET = {
     "httpcore": logging.WARNING,
     "aiokafka": logging.CRITICAL,  # A thousand lines a minute while a broker is away, which we report ourselves.
     "aiosqlite": logging.WARNING,
+    "alembic": logging.WARNING,
     "uvicorn": logging.WARNING,
 }
 """Libraries that write a line for every call or connection."""
@@ -53,6 +56,7 @@ def configure_logs(level: str, form: str, process: str, stream: TextIO | None = 
             ],
         )
     )
+    handler.addFilter(LineLimit())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

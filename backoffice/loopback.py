@@ -6,7 +6,7 @@ is made to point to 127.0.0.1 (DNS rebinding), could otherwise read the figures 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from event_store.this_machine import is_this_machine
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -17,21 +17,11 @@ class OpenListenError(ValueError):
 
 def refuse_open_listen(host: str, insecure: bool) -> None:
     """Raises OpenListenError for an address other than this machine's own, unless `insecure` says it is meant."""
-    if not insecure and not is_loopback(host):
+    if not insecure and not is_this_machine(host):
         raise OpenListenError(
             f"the dashboard has no sign-in, so it listens on 127.0.0.1 only, not on {host}. "
             "With --insecure-listen it listens there anyway, and whoever reaches it sees every figure."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """`localhost`, or an address of the loopback network; a name of any other kind may resolve to anything."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def names_loopback(header: str | None) -> bool:

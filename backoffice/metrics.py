@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -15,28 +14,31 @@ from prometheus_client.registry import Collector
 
 from event_store.errors import EventStoreError
 
-from .consumer import GROUP
-from .pipeline import PartitionStatus, Pipeline, PipelineStatus
+from .consumer_names import GROUP
+from .pipeline import Pipeline
+from .pipeline_status import PartitionStatus, PipelineStatus
 
 PLACE = ("topic", "partition")
 
 
-def route(pipeline: Pipeline) -> HTTPRouteHandler:
+def route(pipeline: Pipeline, registry: CollectorRegistry) -> HTTPRouteHandler:
+    """What `registry` has, and the pipeline; where that can't be read, only that it can't."""
+
     @get("/metrics", include_in_schema=False)
     async def metrics() -> Response[bytes]:
-        return Response(await scrape(pipeline), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text = generate_latest(registry) + generate_latest(await _looked_at(pipeline))
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return metrics
 
 
-async def scrape(pipeline: Pipeline) -> bytes:
-    """All metrics as text; where the pipeline can't be read, only that it can't."""
+async def _looked_at(pipeline: Pipeline) -> CollectorRegistry:
     registry = CollectorRegistry()
     try:
         registry.register(PipelineCollector(await pipeline.status()))
     except EventStoreError:
         registry.register(PipelineCollector(None))
-    return generate_latest(registry)
+    return registry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +46,11 @@ class PipelineCollector(Collector):
     status: PipelineStatus | None
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("build_info", "The program's version.", ["version"], [((_version(),), 1)])
         yield _gauge("pipeline_readable", "1 if all stages could be read.", [], [((), int(self.status is not None))])
         if self.status is not None:
             yield from _outbox(self.status)
             yield from _consumer(self.status)
+            yield from _leases(self.status)
             yield from _projections(self.status)
 
 
@@ -60,6 +62,8 @@ def _outbox(status: PipelineStatus) -> Iterator[Metric]:
     oldest = max((lane.oldest_waiting_s for lane in status.lanes), default=0.0)
     yield _gauge("outbox_pending", "Rows not acknowledged by the log.", PLACE, [(at, one.waiting) for at, one in lanes])
     yield _gauge("outbox_failed", "Rows in failing lanes.", PLACE, [(at, one.failed) for at, one in lanes])
+    failures = [(at, one.failures) for at, one in lanes]
+    yield _gauge("outbox_lane_failures", "Failed attempts to send the lane since the last success.", PLACE, failures)
     yield _gauge("outbox_dead", "Rows the log will never take.", PLACE, [(at, one.dead) for at, one in lanes])
     yield _gauge("outbox_oldest_pending_seconds", "Age of the oldest of them.", [], [((), oldest)])
     yield _counter("outbox_published", "Rows sent.", PLACE, [(at, one.sent) for at, one in lanes])
@@ -87,6 +91,15 @@ def _consumer(status: PipelineStatus) -> Iterator[Metric]:
         )
 
 
+def _leases(status: PipelineStatus) -> Iterator[Metric]:
+    parts = [((one.topic, str(one.partition)), one) for one in status.partitions]
+    held = [(at, int(one.consumer is not None)) for at, one in parts]
+    yield _gauge("consumer_members", "Consumers at work.", [], [((), status.consumers)])
+    yield _gauge("consumer_held", "1 where a consumer holds the partition's lease.", PLACE, held)
+    moves = [(at, one.rebalances) for at, one in parts]
+    yield _counter("consumer_rebalances", "How often it was given to a consumer after the first time.", PLACE, moves)
+
+
 def _lag_s(partitions: Sequence[PartitionStatus]) -> Samples:
     topics: dict[str, float] = {}
     for one in partitions:
@@ -100,6 +113,15 @@ def _projections(status: PipelineStatus) -> Iterator[Metric]:
     yield _gauge("projection_position", "The next offset to count.", PLACE, positions)
     yield _gauge("projection_freshness_seconds", "How far back the figures are complete.", [], [((), behind_s)])
     yield _gauge("projection_generation", "The generation that serves.", [], [((), status.completeness.generation)])
+    for one in status.generations:
+        if one.counted_ratio is not None:
+            yield from _rebuild(one.counted_ratio, (status.asked_at - one.created_at).total_seconds())
+
+
+def _rebuild(ratio: float, seconds: float) -> Iterator[Metric]:
+    """There is at most one; without one there are no such metrics."""
+    yield _gauge("projection_rebuild_progress_ratio", "Of the log, what a rebuild has counted.", [], [((), ratio)])
+    yield _gauge("projection_rebuild_duration_seconds", "Since the rebuild began.", [], [((), seconds)])
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], samples: Samples) -> Metric:
@@ -114,10 +136,3 @@ def _counter(name: str, text: str, labels: Sequence[str], samples: Samples) -> M
     for values, value in samples:
         family.add_metric(values, value)
     return family
-
-
-def _version() -> str:
-    try:
-        return version("countinghouse")
-    except PackageNotFoundError:
-        return "unknown"

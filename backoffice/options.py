@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from .databases import Database
     from .serve import Work
 
 
@@ -48,10 +50,11 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def settings_of_a_shop(data: Path | None) -> Settings:
-    """For commands that look at a shop: looking must not make one. Raises NothingStartedError."""
+    """For commands that look at a shop: looking must not make one. Raises NothingStartedError and CommandFailed."""
     from event_store.connect import file_of
 
     from .commands.status import require_files
+    from .databases import backoffice_database, commerce_database, require_head
 
     settings = read_settings(data)
     files = {
@@ -60,17 +63,30 @@ def settings_of_a_shop(data: Path | None) -> Settings:
         "back-office database": file_of(settings.backoffice_db_url),
     }
     require_files({name: file for name, file in files.items() if file is not None})
+    asyncio.run(require_head([commerce_database(settings), backoffice_database(settings)]))
     return settings
 
 
 def run_process(
-    name: str, settings: Settings, work: Work, loop_factory: Callable[[], AbstractEventLoop] | None = None
+    name: str,
+    settings: Settings,
+    work: Work,
+    databases: Sequence[Database] = (),
+    loop_factory: Callable[[], AbstractEventLoop] | None = None,
 ) -> None:
-    """A process of ours: log lines under its name, and a clean stop on SIGTERM."""
+    """A process of ours: log lines under its name, and a clean stop on SIGTERM.
+
+    Raises CommandFailed where one of its `databases` can't be used or isn't migrated.
+    """
+    import structlog
+
+    from .databases import require_head
     from .logs import configure_logs
     from .serve import run_until_stopped
 
     configure_logs(settings.log_level, settings.log_format, name)
+    for remark in asyncio.run(require_head(databases)):
+        structlog.get_logger().info(remark, action="schema.ahead")
     run_until_stopped(work, grace_s=settings.stop_grace_s, loop_factory=loop_factory)
 
 

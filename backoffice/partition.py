@@ -17,14 +17,13 @@ from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.errors import (
     EventStoreError,
     ForeignIdTaken,
-    HistoryLost,
-    LogChanged,
     PositionMoved,
     Stop,
     TransientError,
 )
 from event_store.log import Log
-from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
+from event_store.log_identity import check_counted
+from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition
 from projections.gathering import Gathering
 from projections.projector import Applied, Projector, buried
 
@@ -36,6 +35,10 @@ class ConsumerObserver(Protocol):
     """Hears what the consumer does: for metrics and logs."""
 
     def counted(self, applied: Applied, seconds: float) -> None: ...
+
+    def took(self, phase: str, seconds: float) -> None:
+        """How long some records took to `read`, `decode`, `fold` or `commit`."""
+        ...
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None: ...
 
@@ -70,9 +73,14 @@ class Partition:
     def projector(self) -> Projector:
         return self.gathering.projector
 
-    def notice(self, ready: RecordBatch | None = None) -> None:
-        """The log may have more: `ready`, if it begins at our position, or what we read ourselves."""
-        self._ready = ready if ready is not None and len(ready) else None
+    @property
+    def is_busy(self) -> bool:
+        """Whether it counts what was read for it, and won't look for more by itself: come again."""
+        return not self.is_waiting and not self._looks
+
+    def notice(self, ready: RecordBatch) -> None:
+        """Takes what was read at our position; where that is nothing, we look ourselves and say why."""
+        self._ready = ready if len(ready) else None
         self._looks = self._looks or self._ready is None
         self._news.set()
 
@@ -128,7 +136,9 @@ class Partition:
         failures = 0
         while True:
             try:
+                started_s = time.perf_counter()
                 batch = await self.log.read(self.tp, offset, self.max_records)
+                self.observer.took("read", time.perf_counter() - started_s)
                 self.crash_points.passing("consumer.after_read")
                 return self._decoded(batch) if len(batch) else None
             except TransientError as error:
@@ -138,7 +148,10 @@ class Partition:
                     return None
 
     def _decoded(self, batch: RecordBatch) -> DecodedBatch:
-        return decode_batch(self.projector.codec, batch)
+        started_s = time.perf_counter()
+        decoded = decode_batch(self.projector.codec, batch)
+        self.observer.took("decode", time.perf_counter() - started_s)
+        return decoded
 
     async def _count(self, batch: DecodedBatch) -> bool:
         """Counts the batch; False where the partition stands elsewhere now, and must be read from there."""
@@ -207,25 +220,8 @@ class Partition:
                 await self._back_off(error, failures)
 
     async def _check_identity(self) -> None:
-        """The last record we counted must still stand in the log as it was."""
         position = await self.projector.position(self.tp)
-        if position.next_offset == 0:
-            return
-        end = (await self.log.bounds([self.tp]))[self.tp].end
-        if end < position.next_offset:
-            raise HistoryLost(
-                f"{self.tp}: {position.next_offset} records were counted, and the log ends at offset {end}: its end is "
-                "missing. Nothing was reset. Put the log back as it was; a rebuild is refused for as long as the log "
-                "is shorter."
-            )
-        last = position.next_offset - 1
-        found = await self.log.read(self.tp, last, 1)
-        if not len(found) or fingerprint(found.values[0]) != position.last_fingerprint:
-            raise LogChanged(
-                f"{self.tp}: the record at offset {last} is not the one that was counted; the topic was recreated or "
-                "rewritten. Nothing was reset. Put the log back; or, if this one is to stand, move the old log's "
-                'archive away and run: countinghouse rebuild --accept-differences "reason"'
-            )
+        await check_counted(self.log, self.tp, position.next_offset, position.last_fingerprint)
 
 
 async def _dropped(task: asyncio.Task[DecodedBatch | None] | None) -> None:

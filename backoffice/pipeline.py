@@ -1,132 +1,38 @@
-"""The pipeline as it stands: outbox → log → consumer → figures, with what is on its way and since when.
-
-One shape serves `countinghouse status --json`, `/api/status`, the pipeline page and the metrics; docs/status.md
-describes it field by field. Names and units are stable, fields may be added.
-"""
+"""Reads the pipeline's status (pipeline_status.py) from all its stages."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
-from msgspec import Meta, Struct
+import msgspec
 
 from event_store.errors import HistoryLost
+from event_store.lease import Holding, Leases
 from event_store.log import Bounds, Log
 from event_store.outbox import LaneStatus as OutboxLane
 from event_store.outbox import Outbox
 from event_store.record import TopicPartition
 from event_store.topics import TOPICS, partitions_of
 from projections.completeness import Counted, Waiting, completeness
-from projections.read_model import PartitionProgress, ReadModel
+from projections.read_model import Generation, PartitionProgress, ReadModel, State
 
-NEWEST_DEAD_LETTERS = 1000
-"""How many dead letters are looked at to name their reasons; how many there are in all is counted apart."""
-
-
-class LaneStatus(Struct, frozen=True):
-    """One lane of the outbox."""
-
-    topic: str
-    partition: int
-    source: str
-    ready: Annotated[int, Meta(description="rows without a sequence yet")]
-    claimed: Annotated[int, Meta(description="rows with a sequence, not acknowledged by the log")]
-    failed: Annotated[int, Meta(description="rows of a lane whose last attempt failed")]
-    sent: Annotated[int, Meta(description="rows the log has acknowledged, ever")]
-    dead: Annotated[int, Meta(description="rows the log will never take, not re-driven")]
-    oldest_waiting_at: datetime | None
-    oldest_waiting_s: float
-    failures: Annotated[int, Meta(description="failed attempts since the last success")]
-    error: str | None
-    owner: Annotated[str | None, Meta(description="the relay that holds the lane's lease")]
-
-    @property
-    def waiting(self) -> int:
-        return self.ready + self.claimed + self.failed
-
-
-class HandledHole(Struct, frozen=True):
-    """Sequences that the log has not shown, although it has shown later ones: lost, or not there yet."""
-
-    source: str
-    first_sequence: int
-    last_sequence: int
-
-
-class PartitionStatus(Struct, frozen=True):
-    """One partition of the log, and how far the serving generation has counted it."""
-
-    topic: str
-    partition: int
-    log_begin: int
-    log_end: Annotated[int, Meta(description="the offset the next record will get")]
-    position: Annotated[int, Meta(description="the next offset to count")]
-    lag_events: int
-    lag_s: Annotated[float | None, Meta(description="age of the oldest record not counted; 0 when there is none")]
-    oldest_uncounted_at: datetime | None
-    last_counted_at: datetime | None
-    duplicates: Annotated[int, Meta(description="records dropped because their event was counted before")]
-    dead: Annotated[int, Meta(description="dead letters")]
-    holes: list[HandledHole]
-    log_changed: Annotated[bool, Meta(description="the log no longer has, or never had, the position")]
-    stopped: Annotated[str | None, Meta(description="why the consumer does not go on here, and what to do")]
-
-
-class GenerationStatus(Struct, frozen=True):
-    number: int
-    state: str
-    created_at: datetime
-    served_at: datetime | None
-    note: str
-
-
-class DeadLetterCount(Struct, frozen=True):
-    reason: str
-    events: int
-    newest_detail: str
-
-
-class CompletenessStamp(Struct, frozen=True):
-    """How far the figures speak for what happened. Stands beside every answer."""
-
-    level: Annotated[str, Meta(description="ok, late or broken")]
-    complete_up_to: datetime
-    offset: Annotated[int, Meta(description="records counted, over all partitions")]
-    on_their_way: int
-    parked: int
-    missing: int
-    generation: int
-
-
-class PipelineStatus(Struct, frozen=True):
-    asked_at: datetime
-    completeness: CompletenessStamp
-    lanes: list[LaneStatus]
-    partitions: list[PartitionStatus]
-    dead_letters: Annotated[list[DeadLetterCount], Meta(description=f"by reason, of the newest {NEWEST_DEAD_LETTERS}")]
-    generations: list[GenerationStatus]
-
-    @property
-    def waiting_rows(self) -> int:
-        return sum(lane.waiting for lane in self.lanes)
-
-    @property
-    def lag_events(self) -> int:
-        return sum(one.lag_events for one in self.partitions)
-
-    @property
-    def is_drained(self) -> bool:
-        """Nothing accepted before `asked_at` is still to be counted."""
-        return not self.waiting_rows and not self.lag_events
-
-    @property
-    def dead_rows(self) -> int:
-        return sum(lane.dead for lane in self.lanes)
+from .consumer_names import MEMBERS, PARTITIONS
+from .guarded_cache import GuardedCache
+from .pipeline_status import (
+    NEWEST_DEAD_LETTERS,
+    CompletenessStamp,
+    DeadLetterCount,
+    GenerationStatus,
+    HandledHole,
+    LaneStatus,
+    PartitionStatus,
+    PipelineStatus,
+)
+from .throughput import Look, Rates, Throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +41,15 @@ class _Stages:
     generation: int
     lanes: list[LaneStatus]
     partitions: list[PartitionStatus]
+
+    def look(self) -> Look:
+        return Look(
+            self.asked_at,
+            self.generation,
+            {TopicPartition(one.topic, one.partition): one.sent for one in self.lanes},
+            {TopicPartition(one.topic, one.partition): one.log_end for one in self.partitions},
+            {TopicPartition(one.topic, one.partition): one.position for one in self.partitions},
+        )
 
     def stamp(self) -> CompletenessStamp:
         one = completeness(self.asked_at, self._counted(), self._waiting())
@@ -170,29 +85,41 @@ def _now_us() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Reads the state of all stages. The three ports stay their owner's to close."""
+    """Reads the state of all stages. The ports stay their owner's to close."""
 
     outbox: Outbox
     log: Log
     read_model: ReadModel
+    leases: Leases
+    """Of the back-office database."""
+    cache: GuardedCache | None = None
+    """What pages do without where it is broken."""
     topics: Sequence[str] = tuple(topic.name for topic in TOPICS)
     """The topics that figures are counted from."""
     now_us: Callable[[], int] = _now_us
+    throughput: Throughput = field(default_factory=Throughput)
 
     async def status(self) -> PipelineStatus:
         stages = await self._stages()
+        rates = self.throughput.compared(stages.look())
+        holdings = {one.name: one for one in await self.leases.holdings("")}
         return PipelineStatus(
             asked_at=stages.asked_at,
             completeness=stages.stamp(),
-            lanes=stages.lanes,
-            partitions=stages.partitions,
+            lanes=[_at_a_rate(lane, rates) for lane in stages.lanes],
+            partitions=[_held(one, holdings, rates) for one in stages.partitions],
             dead_letters=await self._dead_letters(stages.generation),
-            generations=await self._generations(),
+            generations=await self._generations(sum(one.log_end for one in stages.partitions)),
+            consumers=sum(name.startswith(MEMBERS) and one.owner is not None for name, one in holdings.items()),
+            rates_over_s=round(rates.over_s, 3) if rates else None,
+            cache=None if self.cache is None else await self.cache.status(),
         )
 
     async def completeness(self) -> CompletenessStamp:
         """Of the generation that serves now. Ask before the figures, so that they hold at least what it says."""
-        return (await self._stages()).stamp()
+        stages = await self._stages()
+        self.throughput.compared(stages.look())
+        return stages.stamp()
 
     async def _stages(self) -> _Stages:
         """Reads in the order that completeness rests on: outbox, ends of the log, positions."""
@@ -250,13 +177,42 @@ class Pipeline:
         counts = Counter(letter.reason for letter in newest)
         return [DeadLetterCount(reason, events, details[reason]) for reason, events in counts.most_common()]
 
-    async def _generations(self) -> list[GenerationStatus]:
+    async def _generations(self, records: int) -> list[GenerationStatus]:
+        """`records` is how many the log has had, in all partitions."""
         return [
             GenerationStatus(
-                one.number, one.state.value, _instant(one.created_at_us), _instant_or_none(one.served_at_us), one.note
+                one.number,
+                one.state.value,
+                _instant(one.created_at_us),
+                _instant_or_none(one.served_at_us),
+                one.note,
+                await self._counted_ratio(one, records),
             )
             for one in await self.read_model.generations()
         ]
+
+    async def _counted_ratio(self, one: Generation, records: int) -> float | None:
+        if one.state is not State.BUILDING:
+            return None
+        counted = sum(progress.next_offset for progress in await self.read_model.progress(one.number))
+        return round(min(1.0, counted / records), 4) if records else 0.0
+
+
+def _at_a_rate(lane: LaneStatus, rates: Rates | None) -> LaneStatus:
+    tp = TopicPartition(lane.topic, lane.partition)
+    return lane if rates is None else msgspec.structs.replace(lane, sent_per_s=rates.sent(tp))
+
+
+def _held(one: PartitionStatus, holdings: Mapping[str, Holding], rates: Rates | None) -> PartitionStatus:
+    tp = TopicPartition(one.topic, one.partition)
+    lease = holdings.get(f"{PARTITIONS}{tp}")
+    return msgspec.structs.replace(
+        one,
+        arrived_per_s=rates.arrived(tp) if rates else None,
+        counted_per_s=rates.counted(tp) if rates else None,
+        consumer=lease.owner if lease else None,
+        rebalances=max(0, lease.epoch - 1) if lease else 0,
+    )
 
 
 def _lane(lane: OutboxLane, asked_at: datetime) -> LaneStatus:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -18,31 +17,33 @@ from wsgiref.types import StartResponse
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from .address import AddressTakenError
+from .loop_turns import LoopTurns
 from .troubles import Troubles
 
-TURN_S = 1.0
-"""How often the event loop shows that it turns."""
 STUCK_S = 10.0
-"""After how long without a turn the process counts as stuck."""
+"""How long a turn of the event loop may take before the process counts as stuck."""
 
 
 @contextlib.asynccontextmanager
-async def probe(host: str, port: int, registry: CollectorRegistry, troubles: Troubles) -> AsyncIterator[None]:
-    """Answers while the block runs; does nothing for port 0. Raises AddressTakenError."""
+async def probe(
+    host: str, port: int, registry: CollectorRegistry, troubles: Troubles, turns: LoopTurns
+) -> AsyncIterator[None]:
+    """Answers while the block runs; does nothing for port 0. `turns` are those of the loop that it runs in.
+
+    Raises AddressTakenError.
+    """
     if not port:
         yield
         return
-    answers = _Answers(registry, troubles)
+    answers = _Answers(registry, troubles, turns)
     try:
         server = make_server(host, port, answers, handler_class=_Silent)
     except OSError as error:
         raise AddressTakenError(f"Can't listen on {host}, port {port}: {error.strerror or error}.") from error
     threading.Thread(target=server.serve_forever, name="probe", daemon=True).start()
-    turning = asyncio.create_task(answers.turn())
     try:
         yield
     finally:
-        turning.cancel()
         await asyncio.to_thread(server.shutdown)
         server.server_close()
 
@@ -58,22 +59,17 @@ class _Silent(WSGIRequestHandler):
 class _Answers:
     """The WSGI application."""
 
-    def __init__(self, registry: CollectorRegistry, troubles: Troubles) -> None:
+    def __init__(self, registry: CollectorRegistry, troubles: Troubles, turns: LoopTurns) -> None:
         self._metrics: Any = make_wsgi_app(registry)
         self._troubles = troubles
-        self._turned = time.monotonic()
-
-    async def turn(self) -> None:
-        while True:
-            self._turned = time.monotonic()
-            await asyncio.sleep(TURN_S)
+        self._turns = turns
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             found: Iterable[bytes] = self._metrics(environ, start_response)
             return found
-        still_s = time.monotonic() - self._turned
+        still_s = self._turns.turning_s
         stuck = {"event loop": f"has not turned for {still_s:.0f} s"} if still_s > STUCK_S else {}
         if path == "/livez":
             return _answer(start_response, stuck)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -9,6 +11,7 @@ from event_store.errors import RecordRefused, Stop, UnknownTopic
 from event_store.outbox import ClaimedRow
 from event_store.record import TopicPartition
 
+from .tracing import Tracing
 from .troubles import Troubles
 
 log = structlog.get_logger()
@@ -17,8 +20,9 @@ log = structlog.get_logger()
 class RelayReport:
     """A RelayObserver. Metrics have topics as labels and never ids, so their number is bounded."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, tracing: Tracing) -> None:
         self.troubles = Troubles()
+        self._tracing = tracing
         self._published = Counter(
             "countinghouse_relay_published_total",
             "Records the log acknowledged.",
@@ -26,13 +30,13 @@ class RelayReport:
             registry=registry,
         )
         self._failures = Counter(
-            "countinghouse_relay_publish_failures_total",
+            "countinghouse_outbox_publish_failures_total",
             "Attempts to send a lane that failed.",
             ["topic", "reason"],
             registry=registry,
         )
         self._seconds = Histogram(
-            "countinghouse_relay_publish_duration_seconds",
+            "countinghouse_outbox_publish_duration_seconds",
             "Time the log took for one lane's records of one pass.",
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
@@ -47,11 +51,12 @@ class RelayReport:
             "countinghouse_relay_cleaned_total", "Sent rows deleted after their time.", registry=registry
         )
 
-    def published(self, tp: TopicPartition, records: int, seconds: float) -> None:
+    def published(self, tp: TopicPartition, rows: Sequence[ClaimedRow], seconds: float) -> None:
         self.troubles.over(str(tp))
-        self._published.labels(tp.topic).inc(records)
+        self._published.labels(tp.topic).inc(len(rows))
         self._seconds.observe(seconds)
-        log.debug("A lane was sent.", action="relay.published", lane=str(tp), records=records, seconds=seconds)
+        self._tracing.sent(tp, rows, seconds)
+        log.debug("A lane was sent.", action="relay.published", lane=str(tp), records=len(rows), seconds=seconds)
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
         """Said once for as long as it is the same."""

@@ -18,7 +18,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from event_store.connect import check_url
 from event_store.crash_points import VARIABLE as CRASH_AT
@@ -26,7 +26,10 @@ from event_store.crash_points import CrashPoints
 from event_store.record import MAX_BATCH_RECORDS, MAX_SEGMENT_RECORDS
 
 from .address import reachable
+from .cache_settings import CacheSettings
 from .data_dir import default_data_dir
+from .kafka_settings import KafkaSettings, check_way_to_log
+from .network_settings import may_be_plain
 from .redaction import redacted
 
 PREFIX = "COUNTINGHOUSE_"
@@ -50,7 +53,7 @@ def _default(text: str) -> dict[str, Any]:
     return {"default_text": text}
 
 
-class Settings(BaseSettings):
+class Settings(CacheSettings, KafkaSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     data_dir: Path = Field(
@@ -61,7 +64,8 @@ class Settings(BaseSettings):
     commerce_db_url: str = Field(
         default_factory=lambda known: _url("sqlite+aiosqlite", known["data_dir"] / "commerce.db"),
         repr=False,
-        description="The commerce database: orders, products, likes and the outbox.",
+        description="The commerce database, with orders, products, likes and the outbox: a file, or "
+        "`postgresql+asyncpg://user:password@host:port/name`.",
         json_schema_extra=_default("`sqlite+aiosqlite:///`*data_dir*`/commerce.db`"),
     )
     backoffice_db_url: str = Field(
@@ -210,8 +214,9 @@ class Settings(BaseSettings):
     @field_validator("commerce_db_url", "backoffice_db_url", "log_url")
     @classmethod
     def _known_scheme(cls, value: str, info: ValidationInfo) -> str:
-        kinds = {"log_url": ["sqlite", "kafka"], "backoffice_db_url": ["sqlite+aiosqlite", "postgresql+asyncpg"]}
-        check_url(value, kinds.get(info.field_name or "", ["sqlite+aiosqlite"]))
+        kinds = ["sqlite", "kafka"] if info.field_name == "log_url" else ["sqlite+aiosqlite", "postgresql+asyncpg"]
+        check_url(value, kinds, plain_text=may_be_plain(info))
+        check_way_to_log(value, info)
         return value
 
     @field_validator("archive_url")
@@ -238,10 +243,11 @@ class Settings(BaseSettings):
         return f"http://{reachable(self.dashboard_host)}:{self.dashboard_port}"
 
 
-def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False) -> Settings:
-    """The settings of this process, where options of the command line come first. Raises SettingsError."""
-    problems = [*unknown_variables(os.environ), *_crash_problems()]
-    options: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False, **file: str) -> Settings:
+    """Options of the command line come first, then a file's variables, then the environment's. Raises SettingsError."""
+    problems = [*unknown_variables({**os.environ, **file}), *_crash_problems()]
+    options: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in file.items()}
+    options |= {} if data_dir is None else {"data_dir": data_dir}
     if insecure_listen:
         options["insecure_listen"] = True
     try:
@@ -287,7 +293,8 @@ def process_name(role: str) -> str:
 def _problem(item: ErrorDetails) -> str:
     name = variable(str(item["loc"][0]))
     message = item["msg"].removeprefix("Value error, ")
-    return f"{name}: {message[0].lower()}{message[1:]}, not {redacted(str(item['input']))!r}"
+    given = f", not {redacted(str(item['input']))!r}" if item["input"] != "" else ""
+    return f"{name}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _url(scheme: str, path: Path) -> str:

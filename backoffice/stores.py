@@ -13,13 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from event_store.codec import Codec
-from event_store.connect import open_leases, open_log, open_outbox
+from event_store.connect import file_of, open_leases, open_log, open_outbox, open_topic_admin
 from event_store.crash_points import NO_CRASH, CrashPoints
+from event_store.kafka_options import ONE_BROKER, KafkaOptions
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
+from event_store.topic_plan import TopicAdmin
 from event_store.topics import PARTITIONS
 
+from .kafka_settings import kafka_options
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -27,16 +30,17 @@ if TYPE_CHECKING:
     from projections.projector import Projector
     from projections.read_model import ReadModel
 
+    from .guarded_cache import CacheObserver, GuardedCache
     from .pipeline import Pipeline
 
 T = TypeVar("T")
 
 
 class Stores:
-    def __init__(self, settings: Settings, crash_points: CrashPoints = NO_CRASH) -> None:
+    def __init__(self, settings: Settings, crash_points: CrashPoints = NO_CRASH, *, notes_traces: bool = False) -> None:
         self.settings = settings
         self.crash_points = crash_points
-        self.codec = Codec()
+        self.codec = Codec(notes_traces=notes_traces)
         self._open: dict[str, Any] = {}
         self._closing = AsyncExitStack()
 
@@ -53,7 +57,10 @@ class Stores:
         return self._once("outbox", lambda: open_outbox(self.settings.commerce_db_url, PARTITIONS, self.crash_points))
 
     def log(self) -> Log:
-        return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points))
+        return self._once("log", lambda: open_log(self.settings.log_url, self.crash_points, self._kafka()))
+
+    def topic_admin(self) -> TopicAdmin:
+        return self._once("topics", lambda: open_topic_admin(self.settings.log_url, self.log, self._kafka()))
 
     def read_model(self) -> ReadModel:
         from projections.connect import open_read_model
@@ -71,12 +78,21 @@ class Stores:
         archive = Archive(Path(self.settings.archive_url), self.codec, self.crash_points)
         return History(self.log(), archive, self.codec)
 
-    def pipeline(self) -> Pipeline:
+    def cache(self, observer: CacheObserver) -> GuardedCache:
+        from .connect import open_cache
+        from .guarded_cache import GuardedCache
+
+        return self._once("cache", lambda: GuardedCache(open_cache(self.settings.cache_url), observer))
+
+    def pipeline(self, cache: GuardedCache | None = None) -> Pipeline:
+        """Its status names the cache, where there is one."""
         from .pipeline import Pipeline
 
-        return Pipeline(self.outbox(), self.log(), self.read_model())
+        return Pipeline(self.outbox(), self.log(), self.read_model(), self.leases(), cache)
 
-    def projector(self, generation: int, *, serving: bool) -> Projector:
+    def projector(
+        self, generation: int, *, serving: bool, took: Callable[[str, float], None] = lambda phase, seconds: None
+    ) -> Projector:
         """A building generation takes any number of dead letters: they are compared with the serving one's."""
         from projections.catalogue import PROJECTIONS
         from projections.projector import Projector
@@ -89,7 +105,16 @@ class Stores:
             self.codec,
             crash_points=self.crash_points,
             dead_letter_limit=self.settings.dead_letter_limit if serving else None,
+            took=took,
         )
+
+    @property
+    def log_is_served(self) -> bool:
+        """Whether a server keeps the log, and somebody looks after its topics."""
+        return file_of(self.settings.log_url) is None
+
+    def _kafka(self) -> KafkaOptions:
+        return kafka_options(self.settings) if self.log_is_served else ONE_BROKER
 
     def _once(self, name: str, open_it: Callable[[], T]) -> T:
         if name not in self._open:

@@ -30,3 +30,7 @@ class Troubles:
     def now(self) -> Mapping[str, str]:
         at = self._clock()
         return {where: why for where, (why, until) in list(self._noted.items()) if until > at}
+
+    def sentence(self) -> str:
+        """All of them in one; empty where there are none."""
+        return "; ".join(f"{where}: {why}" for where, why in self.now().items())

@@ -77,7 +77,7 @@ async def measure(folder: Path, events: int) -> None:
     history = History(log, Archive(folder / "archive", codec), codec)
     from_log_s = await rebuilt(folder, history)
     before_mb = peak_mb()
-    sealed = await Archiver(history, min_records=1000).seal_all()
+    sealed = await Archiver(history, Silence(), min_records=1000).seal_all()
     from_archive_s = statistics.median([await rebuilt(folder, history) for _ in range(RUNS)])
     print(f"live: {rate:,.0f} events/s (medians of {RUNS})")
     print(f"rebuilt from {len(sealed)} archive segments: {events / from_archive_s:,.0f} events/s", end=" ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, islice
 from operator import lt
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from .codec import Codec
 from .envelope import Envelope
 from .events import EventType
 from .facts import FACTS, Columns, Facts, columns_of, frame_of
+from .traceparent import MAX_TRACEPARENTS, sampled
 
 
 class Identity(NamedTuple):
@@ -42,6 +43,8 @@ class BatchColumns:
 
     codec: Codec
     foreign: list[Identity] = field(default_factory=list)
+    traceparents: list[str] = field(default_factory=list)
+    """The first trace contexts that were sampled, where the codec notes them."""
     _runs: dict[str, LaneRun] = field(default_factory=dict)
     _facts: dict[EventType, Columns] = field(default_factory=dict)
 
@@ -53,6 +56,8 @@ class BatchColumns:
         else:
             self._add_places([_identity(*one) for one in zip(offsets, envelopes, strict=True)])
         self._add_facts(offsets, envelopes, buckets)
+        if self.codec.notes_traces:
+            self._add_traceparents(envelopes)
 
     def add_unread(self, placed: Iterable[Identity]) -> None:
         """Places in lanes of records that don't decode, before which all others were added."""
@@ -87,6 +92,10 @@ class BatchColumns:
                 data = [envelope.data for envelope in compress(envelopes, chosen)]
                 places = (list(compress(offsets, chosen)), list(compress(buckets, chosen)))
                 self._add_rows(kind, columns_of(kind.payload, *places, data))
+
+    def _add_traceparents(self, envelopes: Sequence[Envelope]) -> None:
+        found = (traced for envelope in envelopes if (traced := sampled(envelope.traceparent)) is not None)
+        self.traceparents.extend(islice(found, MAX_TRACEPARENTS - len(self.traceparents)))
 
     def _add_rows(self, kind: EventType, rows: Columns) -> None:
         if (columns := self._facts.get(kind)) is None:

@@ -15,9 +15,12 @@ from .errors import UndecodableRecord
 from .events import EVENT_TYPES, EventType, Payload
 from .head import Head, read_head
 from .record import MAX_RECORD_BYTES
+from .traceparent import drop_malformed, well_formed
 
 EARLIEST = "2000-01-01T00:00:00.000000Z"
 """No event is older: what claims to be has a broken clock."""
+MAX_PAYLOAD_BYTES = MAX_RECORD_BYTES - 300
+"""Of an envelope that has no place in a lane yet."""
 MAX_SOURCE_LENGTH = 200
 """As the envelope bounds it."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -60,6 +63,8 @@ class Codec:
 
     event_types: Sequence[EventType] = EVENT_TYPES
     upcasters: Sequence[Upcaster] = UPCASTERS
+    notes_traces: bool = False
+    """Whether a decoded batch names the trace contexts of its events. Where nobody traces, nobody looks for them."""
     _by_payload: dict[type[Payload], EventType] = field(init=False)
     _by_type: dict[str, EventType] = field(init=False)
     by_class: Mapping[type[Envelope], EventType] = field(init=False)
@@ -90,6 +95,7 @@ class Codec:
         event_id: str | None = None,
         origin_source: str | None = None,
         origin_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Draft:
         """The outbox row of `payload`, which happened `at` (aware). Raises ValueError over `MAX_RECORD_BYTES`."""
         kind = self._by_payload[type(payload)]
@@ -99,16 +105,17 @@ class Codec:
             specversion="1.0",
             id=event_id,
             time=format_time(at),
-            subject=f"{kind.key[0].removesuffix('_id')}/{key}",
+            subject=f"{kind.subject_kind}/{key}",
             datacontenttype="application/json",
             dataschema=kind.dataschema,
             originsource=origin_source,
             originid=origin_id,
+            traceparent=traceparent,
             data=payload,
         )
         encoded = self._encode(envelope)
-        if len(encoded) > MAX_RECORD_BYTES - 300:
-            raise ValueError(f"the event has {len(encoded)} bytes, the most is {MAX_RECORD_BYTES - 300}")
+        if len(encoded) > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"the event has {len(encoded)} bytes, the most is {MAX_PAYLOAD_BYTES}")
         return Draft(event_id, kind, key, encoded)
 
     def kind_of(self, type_name: str) -> EventType | None:
@@ -128,6 +135,8 @@ class Codec:
         canonical = _canonical_time(envelope.time)
         if canonical != envelope.time:  # Another spelling that happens to be as long as ours.
             envelope = msgspec.structs.replace(envelope, time=canonical)
+        if envelope.traceparent != well_formed(envelope.traceparent):
+            envelope = msgspec.structs.replace(envelope, traceparent=None)
         _check_not_ahead(canonical, appended_at_us)
         check_text(envelope)
         _check_sequence(envelope)
@@ -182,7 +191,7 @@ class Codec:
         self._check_head(head)
         canonical = _canonical_time(head.time)
         try:
-            return self.decode_canonical(_with_time(value, canonical))
+            return self.decode_canonical(_respelled(value, canonical))
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as again:
             raise UndecodableRecord("INVALID_EVENT", _sentence(again)) from again
 
@@ -240,9 +249,10 @@ def _canonical_time(text: Any) -> str:
     return format_time(instant)
 
 
-def _with_time(value: bytes, canonical: str) -> bytes:
+def _respelled(value: bytes, canonical_time: str) -> bytes:
     fields: dict[str, Any] = _ANY_OBJECT.decode(value)
-    fields["time"] = canonical
+    fields["time"] = canonical_time
+    drop_malformed(fields)
     return msgspec.json.encode({"type": fields.pop("type"), **fields})
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from .crash_points import NO_CRASH, CrashPoints
+from .kafka_options import ONE_BROKER, KafkaOptions, KafkaSecurity
 from .lease import Leases
 from .log import Log
+from .log_copy import LogCopy
 from .outbox import Outbox
 from .postgres_address import POSTGRES, POSTGRES_FORM, check_postgres, is_postgres
+from .revisions import Applied, Revisions
+from .this_machine import is_this_machine
+from .topic_plan import TopicAdmin
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+if TYPE_CHECKING:
+    from .kafka_cluster import KafkaCluster
+
+KAFKA = "kafka:"
 _FORMS = {
     "sqlite": "sqlite:///path/to/file.db",
     "sqlite+aiosqlite": "sqlite+aiosqlite:///path/to/file.db",
@@ -23,16 +32,43 @@ _FORMS = {
 _BROKER = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 
-def open_log(url: str, crash_points: CrashPoints = NO_CRASH) -> Log:
-    """`sqlite:///path`, or Kafka as `kafka_address` has it. Raises ValueError for another scheme."""
-    if url.startswith("kafka:"):
-        from .kafka_cluster import KafkaCluster
+def open_log(url: str, crash_points: CrashPoints = NO_CRASH, kafka: KafkaOptions = ONE_BROKER) -> Log:
+    """`sqlite:///path`, or Kafka as `kafka_address` has it. Raises ValueError for another scheme.
+
+    `kafka` is for Kafka only.
+    """
+    if url.startswith(KAFKA):
         from .kafka_log import KafkaLog
 
-        return KafkaLog(KafkaCluster(*kafka_address(url)))
+        return KafkaLog(_cluster(url, kafka))
     from .sqlite_log import SqliteLog
 
     return SqliteLog(sqlite_path(url, "sqlite"), crash_points)
+
+
+def open_topic_admin(url: str, log: Callable[[], Log], kafka: KafkaOptions = ONE_BROKER) -> TopicAdmin:
+    """The administrator of the topics of the log at `url`, which `log` opens where it is needed for that."""
+    if url.startswith(KAFKA):
+        from .kafka_topics import KafkaTopics
+
+        return KafkaTopics(_cluster(url, kafka))
+    from .embedded_topics import EmbeddedTopics
+
+    return EmbeddedTopics(log())
+
+
+def _cluster(url: str, kafka: KafkaOptions) -> KafkaCluster:
+    from .kafka_cluster import KafkaCluster
+
+    check_way_to_kafka(url, kafka.security)
+    return KafkaCluster(*kafka_address(url), kafka.replication, kafka.min_insync, kafka.security)
+
+
+def open_copy(url: str, kafka: KafkaOptions = ONE_BROKER) -> LogCopy:
+    """A log to be filled with the records of another: Kafka, as for `open_log`."""
+    from .kafka_copy import KafkaCopy
+
+    return KafkaCopy(_cluster(url, kafka))
 
 
 def open_outbox(url: str, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> Outbox:
@@ -60,12 +96,38 @@ def open_leases(url: str) -> Leases:
     return SqliteLeases(sqlite_path(url, "sqlite+aiosqlite"))
 
 
-def check_url(url: str, schemes: Sequence[str]) -> None:
-    """Raises ValueError unless the address is a good one of one of these kinds."""
+async def revisions_of(url: str, sets: Sequence[Revisions]) -> Mapping[str, str | None]:
+    """Of a database; its address as for `open_outbox`. Name of the set → its revision, None where it has none."""
+    if is_postgres(url):
+        from . import postgres_schema
+
+        return await postgres_schema.revisions_of(url, sets)
+    from . import sqlite_schema
+
+    path = sqlite_path(url, "sqlite+aiosqlite")
+    return {one.name: sqlite_schema.revision_of(path, one) for one in sets}
+
+
+async def migrate(url: str, sets: Sequence[Revisions]) -> Sequence[Applied]:
+    """Brings a database, all of whose sets are named, to their newest revisions, and says which were applied."""
+    from . import alembic_migration
+
+    if is_postgres(url):
+        return await alembic_migration.migrate_postgres(url, sets)
+    return alembic_migration.migrate_sqlite(sqlite_path(url, "sqlite+aiosqlite"), sets, are_all=True)
+
+
+def check_url(url: str, schemes: Sequence[str], *, plain_text: bool = False) -> None:
+    """Raises ValueError unless the address is a good one of one of these kinds.
+
+    `plain_text` says that a database on another machine may be spoken to without encryption.
+    """
     scheme = urlsplit(url).scheme
-    server = {"kafka": kafka_address, POSTGRES: check_postgres}.get(scheme)
-    if server is not None and scheme in schemes:
-        server(url)
+    if scheme in schemes and scheme == "kafka":
+        kafka_address(url)
+        return
+    if scheme in schemes and scheme == POSTGRES:
+        check_postgres(url, plain_text=plain_text)
         return
     try:
         sqlite_path(url, schemes[0])
@@ -83,16 +145,26 @@ def file_of(url: str) -> Path | None:
 def kafka_address(url: str) -> tuple[str, str]:
     """The brokers and the prefix of `kafka://host:port,host:port/prefix`; the prefix may be missing.
 
-    Raises ValueError for anything else, and for a broker on another machine: what is sent would be plain text.
+    Raises ValueError for anything else.
     """
     parts = urlsplit(url)
-    brokers = parts.netloc.split(",")
-    if parts.scheme != "kafka" or parts.query or parts.fragment or not all(map(_BROKER.fullmatch, brokers)):
+    if parts.scheme != "kafka" or parts.query or parts.fragment or not all(map(_BROKER.fullmatch, _brokers(url))):
         raise ValueError("must be an address of Kafka: use kafka://host:port or kafka://host:port,host:port/prefix")
-    away = [one for one in brokers if one.rpartition(":")[0] not in LOOPBACK]
-    if away:
-        raise ValueError(f"names {away[0]}; this version speaks to Kafka in plain text, and so to this machine alone")
     return parts.netloc, unquote(parts.path[1:])
+
+
+def check_way_to_kafka(url: str, security: KafkaSecurity) -> None:
+    """Raises ValueError where plain text would leave this machine and nobody said that it may."""
+    away = [one for one in _brokers(url) if not is_this_machine(one.rpartition(":")[0])]
+    if away and not security.may_leave:
+        raise ValueError(
+            f"names {away[0]}, and what is sent would be plain text: set COUNTINGHOUSE_KAFKA_SECURITY=sasl_ssl or ssl; "
+            "or, where the network is trusted, COUNTINGHOUSE_ALLOW_PLAINTEXT=true"
+        )
+
+
+def _brokers(url: str) -> list[str]:
+    return urlsplit(url).netloc.split(",")
 
 
 def sqlite_path(url: str, scheme: str) -> Path:

@@ -31,6 +31,9 @@ CRASH_POINTS = (
     "rebuild.after_switch",
     "archive.before_seal",
     "archive.after_seal",
+    "move.after_records",
+    "move.before_commit",
+    "move.after_commit",
 )
 
 

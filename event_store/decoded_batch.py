@@ -8,7 +8,7 @@ what is valid; so a poisoned batch is slower, never different.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import msgspec
@@ -42,6 +42,8 @@ class DecodedBatch:
     last_appended_at_us: int
     repeated: int = 0
     """How many records were taken out because they were counted before."""
+    traceparents: Sequence[str] = ()
+    """Of the first of its events that came with one, where the codec notes them."""
 
     def __len__(self) -> int:
         return self.next_offset - self.first_offset
@@ -50,17 +52,12 @@ class DecodedBatch:
         """The batch less what was counted before; its position still moves past all of it."""
         gone = set(offsets)
         facts = {name: frame.filter(~pl.col("offset").is_in(list(gone))) for name, frame in self.facts.items()}
-        return DecodedBatch(
-            self.tp,
-            self.first_offset,
-            self.next_offset,
-            self.last_fingerprint,
-            self.lanes,
-            [one for one in self.foreign if one.offset not in gone],
-            facts,
-            [letter for letter in self.dead if letter.offset not in gone],
-            self.last_appended_at_us,
-            self.repeated + len(gone),
+        return replace(
+            self,
+            foreign=[one for one in self.foreign if one.offset not in gone],
+            facts=facts,
+            dead=[letter for letter in self.dead if letter.offset not in gone],
+            repeated=self.repeated + len(gone),
         )
 
 
@@ -141,4 +138,5 @@ def _batch_of(batch: RecordBatch, columns: BatchColumns, dead: Sequence[DeadLett
         columns.facts(),
         dead,
         batch.appended_at_us[-1],
+        traceparents=columns.traceparents,
     )

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from uuid_utils import uuid7
 
+from .traceparent import LENGTH as TRACEPARENT_LENGTH
+
 CONTENT_TYPE = "application/cloudevents+json"
 SEQUENCE_DIGITS = 16
 
@@ -36,6 +38,8 @@ class Envelope(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The `source` under which another service handed the event in."""
     originid: EventId | None = None
     """The `id` that other service gave it."""
+    traceparent: Annotated[str, Meta(max_length=TRACEPARENT_LENGTH)] | None = None
+    """The request that it came with, for tracing; see traceparent.py."""
     data: Any
     source: Source = ""
     sequence: Sequence | None = None

@@ -20,8 +20,10 @@ says that going on would make a figure wrong, and names what to run.
     └── Stop                      refuse to go on, and say why
         ├── HistoryLost
         ├── LogChanged
+        ├── LogUnusable
         ├── LaneAhead
         ├── TooManyDeadLetters
+        ├── TargetDiffers
         └── StorageUnusable
 """
 
@@ -109,12 +111,20 @@ class LogChanged(Stop):
     """The last applied record is not in the log as it was applied: the topic was recreated or rewritten."""
 
 
+class LogUnusable(Stop):
+    """The log can't be worked with as it is set up: its address, credentials, version, rights or topics."""
+
+
 class LaneAhead(Stop):
     """The log holds sequences of this source that its database never drew: the database is an older copy."""
 
 
 class TooManyDeadLetters(Stop):
     """So many records can't be read that the fault is more likely ours than theirs."""
+
+
+class TargetDiffers(Stop):
+    """What is to be filled with a copy holds something else."""
 
 
 class StorageUnusable(Stop):

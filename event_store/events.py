@@ -125,6 +125,11 @@ class EventType:
         return self.named or self.payload.__name__
 
     @property
+    def subject_kind(self) -> str:
+        """What its `subject` begins with: the noun of its key."""
+        return self.key[0].removesuffix("_id")
+
+    @property
     def type(self) -> str:
         """The CloudEvents `type`."""
         return f"com.countinghouse.{self.context}.{self.name}.v{self.version}"

@@ -8,86 +8,101 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, for_code
 
 from .errors import RecordRefused
-from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
+from .kafka_cluster import TIMEOUT_S, KafkaCluster
 from .record import Record, TopicPartition
 
 MAX_STORED_RECORD_BYTES = 900_000
 """Larger values are refused: more than an outbox accepts, and less than a broker takes by default (1,048,588 bytes)."""
 MAX_BATCH_BYTES = 1_000_000
+BATCH_LIMITS = ("max.message.bytes", "segment.bytes")
+"""The settings of a topic that a batch must fit into."""
+OVERHEAD_BYTES = 80
+"""What a batch of one record has beyond its key and value, at most: 61 of the batch, the lengths of the record."""
 
 
 class KafkaAppender:
     def __init__(self, cluster: KafkaCluster) -> None:
         self._cluster = cluster
-        self._producer = KafkaClient(
+        self._limits: dict[str, int] = {}
+        """Of topics that refused a batch of ours: how many bytes one may have there."""
+        self._admin = cluster.client(lambda: AIOKafkaAdminClient(**cluster.options))
+        self._producer = cluster.client(
             lambda: AIOKafkaProducer(
                 **cluster.options,
                 acks="all",
                 enable_idempotence=True,
                 max_batch_size=MAX_BATCH_BYTES,
                 max_request_size=MAX_BATCH_BYTES + 10_000,
-                retry_backoff_ms=100,
             )
         )
         self._turns: dict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
         """See `Log.append`; the partition is known to exist."""
-        _check_sizes(tp, records)
         async with self._turns[tp]:  # The records of one call stay together, though they may be several batches.
-            producer: Any = None
-            try:
-                with self._cluster.asked(f"{tp}: append {len(records)} records"):
-                    async with asyncio.timeout(TIMEOUT_S):
-                        producer = await self._producer.get()
-                        return await self._send(producer, tp, records)
-            except BaseException:
-                # It may hold a sequence number that the broker never saw, and then refuses everything for ever.
-                self._producer.drop(producer)
-                raise
+            with self._cluster.asked(f"{tp}: append {len(records)} records"):
+                await self._check_sizes(tp, records)
+                # One that failed may hold a sequence number that the broker never saw, and then refuses everything.
+                async with self._producer.used() as producer, asyncio.timeout(TIMEOUT_S):
+                    return await self._send(producer, tp, records)
 
     async def close(self) -> None:
-        await self._producer.close()
+        await asyncio.gather(self._producer.close(), self._admin.close())
 
     async def _send(self, producer: Any, tp: TopicPartition, records: Sequence[Record]) -> int:
         offsets: list[int] = []
-        for batch, part in _batches(producer, records):
+        for batch in _batches(producer, records, self._limits.get(tp.topic, MAX_BATCH_BYTES)):
             try:
                 sent = await producer.send_batch(batch, self._cluster.name(tp.topic), partition=tp.partition)
                 offsets.append((await sent).offset)
             except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-                if offsets:
-                    raise KafkaError(f"a part of the call was appended, then {error}") from error
-                raise _refused(tp, records, part) from error
+                limit = await self._learn_limit(tp.topic)
+                raise KafkaError(f"the topic takes batches of {limit} bytes; smaller ones are sent next") from error
+        if min(offsets) < 0:
+            raise KafkaError("it has them, and does not say where")
         return offsets[0]
 
-
-def _batches(producer: Any, records: Sequence[Record]) -> Iterator[tuple[Any, range]]:
-    """The records in as few batches as they fit into, each with the indexes of its records."""
-    start = 0
-    batch = producer.create_batch()
-    for index, record in enumerate(records):
-        if batch.append(key=record.key, value=record.value, timestamp=None) is None:
-            yield batch, range(start, index)
-            (batch, start) = (producer.create_batch(), index)
-            batch.append(key=record.key, value=record.value, timestamp=None)
-    yield batch, range(start, len(records))
-
-
-def _check_sizes(tp: TopicPartition, records: Sequence[Record]) -> None:
-    for index, record in enumerate(records):
-        size_bytes = len(record.value or b"") + len(record.key or b"")
+    async def _check_sizes(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        largest = max(range(len(records)), key=lambda index: _size_bytes(records[index]))
+        size_bytes = _size_bytes(records[largest])
         if size_bytes > MAX_STORED_RECORD_BYTES:
             raise RecordRefused(
-                index, f"{tp}: a record has {size_bytes} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
+                largest, f"{tp}: a record has {size_bytes} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
             )
+        if size_bytes + OVERHEAD_BYTES > self._limits.get(tp.topic, MAX_BATCH_BYTES):
+            limit = await self._learn_limit(tp.topic)  # Somebody may have raised it.
+            if size_bytes + OVERHEAD_BYTES > limit:
+                raise RecordRefused(
+                    largest, f"{tp}: {size_bytes} bytes are more than the topic takes (max.message.bytes: {limit})"
+                )
+
+    async def _learn_limit(self, topic: str) -> int:
+        asked = ConfigResource(ConfigResourceType.TOPIC, self._cluster.name(topic), dict.fromkeys(BATCH_LIMITS))
+        async with asyncio.timeout(TIMEOUT_S):
+            [answer] = await (await self._admin.get()).describe_configs([asked])
+        [(code, detail, _, _, entries)] = answer.resources
+        if code:
+            raise for_code(code)(detail)
+        self._limits[topic] = min(int(value) for _, value, *_ in entries)
+        return self._limits[topic]
 
 
-def _refused(tp: TopicPartition, records: Sequence[Record], part: range) -> RecordRefused:
-    """A topic that takes less than we send says so of a batch; its largest record is the one to take out first."""
-    largest = max(part, key=lambda index: len(records[index].value or b""))
-    size_bytes = len(records[largest].value or b"")
-    return RecordRefused(largest, f"{tp}: {size_bytes} bytes are more than the topic takes (max.message.bytes)")
+def _size_bytes(record: Record) -> int:
+    return len(record.value or b"") + len(record.key or b"")
+
+
+def _batches(producer: Any, records: Sequence[Record], most_bytes: int) -> Iterator[Any]:
+    """The records in as few batches of so many bytes as they fit into; one that fits into none alone, in its own."""
+    batch = producer.create_batch()
+    for record in records:
+        is_full = batch.record_count() and batch.size() + _size_bytes(record) + OVERHEAD_BYTES > most_bytes
+        if is_full or batch.append(key=record.key, value=record.value, timestamp=None) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(key=record.key, value=record.value, timestamp=None)
+    yield batch

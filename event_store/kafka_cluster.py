@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, UnknownTopicOrPartitionError
 
 from .errors import LogUnavailable, UnknownTopic
+from .kafka_contact import connection_options, make_contact
+from .kafka_options import PLAIN_TEXT, KafkaSecurity
 from .record import TopicPartition
 
 TIMEOUT_S = 15.0
 """How long one call may take. What an append that takes longer came to is unknown."""
+RETRY_BACKOFF_MS = 500
+"""How long a client waits before it tries a broker again. With aiokafka's own 100 ms a process calls one that is away,
+or lets nobody in, fifty times a second."""
+START_PAUSE_S = 1.0
+"""How long a client that could not start is not started again: all who ask meanwhile hear the same."""
 STOP_TIMEOUT_S = 3.0
 """aiokafka's clients may wait for ever to be stopped while a broker is away."""
 
@@ -29,11 +39,21 @@ class KafkaCluster:
     replication: int = 1
     min_insync: int = 1
     """How many replicas have a record before its append is acknowledged."""
+    security: KafkaSecurity = PLAIN_TEXT
 
     @property
     def options(self) -> dict[str, Any]:
-        """For every client."""
-        return {"bootstrap_servers": self.bootstrap.split(","), "request_timeout_ms": int(TIMEOUT_S * 1000)}
+        """For every client. Raises LogUnavailable where a certificate or key can't be read."""
+        return {
+            "bootstrap_servers": self.bootstrap.split(","),
+            "request_timeout_ms": int(TIMEOUT_S * 1000),
+            "retry_backoff_ms": RETRY_BACKOFF_MS,
+            **connection_options(self.security),
+        }
+
+    def client(self, make: Callable[[], Any]) -> KafkaClient:
+        """A client that `make` makes with our options."""
+        return KafkaClient(make, lambda: make_contact(self.bootstrap, self.security))
 
     def name(self, topic: str) -> str:
         return self.prefix + topic
@@ -64,13 +84,20 @@ class KafkaClient:
     """A producer, consumer or admin client of aiokafka, started at its first use, and anew after `drop`."""
 
     make: Callable[[], Any]
+    contact: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    """Comes before each start, and says what is wrong where the client's own start would not."""
+    clock: Callable[[], float] = time.monotonic
     _client: Any = None
+    _failure: LogUnavailable | None = None
+    _failed_at_s: float = float("-inf")
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _users: Counter[Any] = field(default_factory=Counter)
     _leaving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def get(self) -> Any:
         async with self._starting:
             if self._client is None:
+                await self._make_contact()
                 client = self.make()
                 try:
                     async with asyncio.timeout(TIMEOUT_S):
@@ -81,6 +108,37 @@ class KafkaClient:
                 self._client = client
         return self._client
 
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[Any]:
+        """The client. If the block fails it is dropped, but stopped only when all blocks that use it have ended.
+
+        So one call that fails over a client that many share costs the others nothing.
+        """
+        client = await self.get()
+        self._users[client] += 1
+        try:
+            yield client
+        except BaseException:
+            if client is self._client:
+                self._client = None
+            raise
+        finally:
+            self._users[client] -= 1
+            if not self._users[client]:
+                del self._users[client]
+                if client is not self._client:
+                    self._leave(client)
+
+    async def _make_contact(self) -> None:
+        if self._failure is not None and self.clock() < self._failed_at_s + START_PAUSE_S:
+            raise LogUnavailable(str(self._failure)) from self._failure
+        try:
+            await self.contact()
+        except LogUnavailable as error:
+            (self._failure, self._failed_at_s) = (error, self.clock())
+            raise
+        self._failure = None
+
     def drop(self, used: Any = None) -> None:
         """Stops it in the background; whoever needs it next gets a new one.
 
@@ -90,9 +148,12 @@ class KafkaClient:
             return
         (client, self._client) = (self._client, None)
         if client is not None:
-            task = asyncio.get_running_loop().create_task(_stop(client))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._leave(client)
+
+    def _leave(self, client: Any) -> None:
+        task = asyncio.get_running_loop().create_task(_stop(client))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         self.drop()
@@ -101,6 +162,7 @@ class KafkaClient:
 
 
 async def _stop(client: Any) -> None:
+    """Ends the client for good: one that is only let go of keeps its connections, and goes on making new ones."""
     stop = client.close if hasattr(client, "close") else client.stop
     # Stopping a consumer may cancel itself, and a producer's may hang in what it still has to send.
     stopping = asyncio.ensure_future(stop())
@@ -113,3 +175,15 @@ async def _stop(client: Any) -> None:
                 await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
     if not stopping.cancelled():
         stopping.exception()
+    for batch in _unsent(client):
+        batch.future.cancel()  # A task of the client's own waits for it.
+    # A producer shows its connections, other clients hide them, and a plain client is its connections.
+    connections = getattr(client, "client", None) or getattr(client, "_client", client)
+    with suppress(Exception):
+        await asyncio.wait_for(connections.close(), STOP_TIMEOUT_S)
+
+
+def _unsent(client: Any) -> list[Any]:
+    """Of a producer: the batches that it holds."""
+    held = getattr(client, "_message_accumulator", None)
+    return [] if held is None else [*held._pending_batches, *chain.from_iterable(held._batches.values())]  # noqa: SLF001

@@ -1,7 +1,4 @@
-"""The log in Apache Kafka.
-
-Our topics keep everything: no retention, no compaction, no transactions, and the log's own time of each record.
-"""
+"""The log in Apache Kafka."""
 
 from __future__ import annotations
 
@@ -9,38 +6,26 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    TopicAlreadyExistsError,
-    for_code,
-)
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 from aiokafka.structs import OffsetAndMetadata
 
-from .errors import HistoryLost, TopicMismatch, UnknownTopic
+from .errors import HistoryLost, UnknownTopic
 from .kafka_appender import KafkaAppender
 from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
 from .kafka_reader import KafkaReader, KafkaTail, consumer_of
+from .kafka_topics import KafkaTopics
 from .log import Bounds
 from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
 
-TOPIC_CONFIG = {
-    "cleanup.policy": "delete",
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    "message.timestamp.type": "LogAppendTime",
-    "unclean.leader.election.enable": "false",
-}
 RETRY_S = 0.1
-APPEARS_WITHIN_S = 10.0
-"""How long a topic that was made may take until every broker knows it."""
 
 
 class KafkaLog:
     def __init__(self, cluster: KafkaCluster) -> None:
         self._cluster = cluster
-        self._admin = KafkaClient(lambda: AIOKafkaAdminClient(**cluster.options))
+        self._admin = cluster.client(lambda: AIOKafkaAdminClient(**cluster.options))
+        self._topics = KafkaTopics(cluster)
         self._appender = KafkaAppender(cluster)
         self._reader = KafkaReader(cluster)
         self._tail = KafkaTail(cluster)
@@ -49,25 +34,11 @@ class KafkaLog:
         """Of the topics that we have seen; there are never fewer."""
 
     async def create_topic(self, topic: str, partitions: int) -> None:
-        existing = (await self.topics()).get(topic)
-        if existing is None:
-            existing = await self._create(topic, partitions)
-        if existing != partitions:
-            raise TopicMismatch(
-                f"topic {topic} has {existing} partitions, not {partitions}; partitions can't be taken away, and with "
-                "more of them keys would move. Use a new topic version."
-            )
+        await self._topics.create(topic, partitions)
+        self._partitions[topic] = partitions
 
     async def topics(self) -> Mapping[str, int]:
-        with self._cluster.asked("list the topics"):
-            async with asyncio.timeout(TIMEOUT_S):
-                found = await (await self._admin.get()).describe_topics()
-        prefix = self._cluster.prefix
-        self._partitions = {
-            one["topic"].removeprefix(prefix): len(one["partitions"])
-            for one in found
-            if one["topic"].startswith(prefix) and not one["is_internal"] and not one["error_code"]
-        }
+        self._partitions = await self._topics.partitions()
         return dict(self._partitions)
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
@@ -118,24 +89,8 @@ class KafkaLog:
 
     async def close(self) -> None:
         clients = [self._admin, *self._groups.values()]
-        closing = [self._appender.close(), self._reader.close(), self._tail.close()]
+        closing = [one.close() for one in (self._topics, self._appender, self._reader, self._tail)]
         await asyncio.gather(*closing, *(client.close() for client in clients))
-
-    async def _create(self, topic: str, partitions: int) -> int:
-        """Its number of partitions, which another who made it at the same moment may have chosen."""
-        config = {**TOPIC_CONFIG, "min.insync.replicas": str(self._cluster.min_insync)}
-        wanted = NewTopic(self._cluster.name(topic), partitions, self._cluster.replication, topic_configs=config)
-        with self._cluster.asked(f"make topic {topic}"):
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await (await self._admin.get()).create_topics([wanted])
-                for _, code, *detail in answer.topic_errors:
-                    error = for_code(code)
-                    if code and error is not TopicAlreadyExistsError:
-                        raise error(detail)
-        async with asyncio.timeout(APPEARS_WITHIN_S):
-            while topic not in (found := await self.topics()):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        return found[topic]
 
     async def _offsets_of(self, group: str) -> Any:
         admin = await self._admin.get()

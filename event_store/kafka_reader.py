@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from .errors import HistoryLost, LogUnavailable
@@ -31,7 +32,7 @@ FETCH_WAIT_MS = 250
 
 
 def consumer_of(cluster: KafkaCluster, group: str | None = None) -> KafkaClient:
-    return KafkaClient(
+    return cluster.client(
         lambda: AIOKafkaConsumer(
             **cluster.options,
             group_id=group,
@@ -173,16 +174,12 @@ class KafkaTail:
 
     async def wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
         """True as soon as anything came. `ends` are where to begin, for partitions that it doesn't know yet."""
-        with self._cluster.asked("wait for news"):
-            consumer = await self._client.get()
-            self._assign(consumer, ends)
-            if not self._at:
-                await asyncio.sleep(timeout_s)
-                return False
-            found = await consumer.getmany(timeout_ms=max(1, int(timeout_s * 1000)), max_records=MAX_BATCH_RECORDS)
-            for there, records in found.items():
-                self._keep(self._cluster.here(there), records)
-        return any(found.values())
+        try:
+            with self._cluster.asked("wait for news"):
+                return await self._wait(ends, timeout_s)
+        except LogUnavailable:
+            self._client.drop()  # It may be stuck for good after its broker came back.
+            raise
 
     async def close(self) -> None:
         await self._client.close()
@@ -203,6 +200,27 @@ class KafkaTail:
 
     def is_new(self, tps: Iterable[TopicPartition]) -> bool:
         return any(tp not in self._at for tp in tps)
+
+    async def _wait(self, ends: Mapping[TopicPartition, int], timeout_s: float) -> bool:
+        consumer = await self._client.get()
+        self._assign(consumer, ends)
+        if not self._at:
+            await asyncio.sleep(timeout_s)
+            return False
+        try:
+            found = await consumer.getmany(timeout_ms=max(1, int(timeout_s * 1000)), max_records=MAX_BATCH_RECORDS)
+        except OffsetOutOfRangeError as error:
+            self._forget(error.args[0])
+            return True
+        for there, records in found.items():
+            self._keep(self._cluster.here(there), records)
+        return any(found.values())
+
+    def _forget(self, lost: Iterable[KafkaPartition]) -> None:
+        """Partitions that no longer have the offset at which it stood: who reads there is told why."""
+        for there in lost:
+            self._at.pop(self._cluster.here(there), None)
+            self._came.pop(self._cluster.here(there), None)
 
     def _assign(self, consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
         if consumer is self._assigned_to and not ends:
@@ -253,5 +271,5 @@ def _check_offset(tp: TopicPartition, offset: int, bounds: Bounds) -> None:
     if not bounds.begin <= offset <= bounds.end:
         raise HistoryLost(
             f"{tp}: offset {offset} is not in the log, which has {bounds.begin} to {bounds.end}: the topic was "
-            "recreated, truncated, or has forgotten it (retention)."
+            "recreated, truncated, or has forgotten it (retention). Nothing was reset: put the topic back as it was."
         )

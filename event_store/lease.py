@@ -6,6 +6,7 @@ past its expiry) rests on epochs and positions, not on the lease.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,17 @@ class Lease:
     owner: str
     epoch: int
     """Grows by one at each change of owner, never else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A lease as anybody sees it."""
+
+    name: str
+    owner: str | None
+    """None: it is free, or has expired."""
+    epoch: int
+    """How often it was given to somebody."""
 
 
 class Leases(Protocol):
@@ -35,6 +47,10 @@ class Leases(Protocol):
 
     async def owners(self, prefix: str) -> set[str]:
         """Who holds an unexpired lease whose name begins with `prefix`."""
+        ...
+
+    async def holdings(self, prefix: str) -> Sequence[Holding]:
+        """Every lease whose name begins with `prefix`, whether anybody holds it or did once; by name."""
         ...
 
     async def release(self, owner: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .lease import Lease
+from .lease import Holding, Lease
 
 
 @dataclass(slots=True)
@@ -51,6 +51,11 @@ class LeaseTable:
             name: row.owner for name, row in self._held.items() if row.owner is not None and row.expires_at_us > now_us
         }
 
+    def holdings(self, now_us: int) -> list[Holding]:
+        """Every lease that was ever given to somebody, by name."""
+        owners = self.owners(now_us)
+        return [Holding(name, owners.get(name), row.epoch) for name, row in sorted(self._held.items()) if row.epoch]
+
     def _give(self, name: str, owner: str, until_us: int) -> Lease:
         row = self._held[name]
         if row.owner != owner:
@@ -80,6 +85,10 @@ class MemoryLeases:
     async def owners(self, prefix: str) -> set[str]:
         await asyncio.sleep(0)
         return {owner for name, owner in self._table.owners(self._clock()).items() if name.startswith(prefix)}
+
+    async def holdings(self, prefix: str) -> Sequence[Holding]:
+        await asyncio.sleep(0)
+        return [one for one in self._table.holdings(self._clock()) if one.name.startswith(prefix)]
 
     async def release(self, owner: str) -> None:
         await asyncio.sleep(0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .this_machine import is_this_machine
+
 POSTGRES = "postgresql+asyncpg"
 POSTGRES_FORM = f"{POSTGRES}://user:password@host:port/name"
 
@@ -12,13 +14,20 @@ def is_postgres(url: str) -> bool:
     return url.startswith(f"{POSTGRES}:")
 
 
-def check_postgres(url: str) -> None:
-    """Raises ValueError unless it is an address of PostgreSQL, and what goes to another machine is encrypted."""
+def check_postgres(url: str, *, plain_text: bool = False) -> None:
+    """Raises ValueError unless it is an address of PostgreSQL, and what goes to another machine is encrypted.
+
+    `plain_text` says that it needn't be.
+    """
     dsn_and_place(url)
     parts = urlsplit(url)
     ssl = parse_qs(parts.query).get("sslmode", ["prefer"])[-1]
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1") and ssl not in ("require", "verify-ca", "verify-full"):
-        raise ValueError(f"names {parts.hostname} without encryption; add ?sslmode=verify-full (or require)")
+    is_encrypted = ssl in ("require", "verify-ca", "verify-full")
+    if not (is_encrypted or plain_text or is_this_machine(parts.hostname or "")):
+        raise ValueError(
+            f"names {parts.hostname} without encryption; add ?sslmode=verify-full (or require), or set "
+            "COUNTINGHOUSE_ALLOW_PLAINTEXT=true where the network between is yours alone"
+        )
 
 
 def dsn_and_place(url: str) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -42,28 +41,27 @@ BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; SET LOCAL idle_in_transaction_session_timeout = '{PAUSED_S}s'
 """
+TAKE_TURN = "SELECT pg_advisory_xact_lock({})"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """SQL for the database's clock, in microseconds since 1970 UTC."""
 
 SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtext('countinghouse schema'))"
+"""Before anything else in a transaction that changes the schema."""
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What comes of using a connection that is no more."""
-MISSING = "SELECT EXISTS (SELECT 1 FROM unnest($1::text[]) AS t (name) WHERE to_regclass(t.name) IS NULL)"
-_MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TABLE|INDEX) IF NOT EXISTS (\w+)")
 
 
 class PostgresDatabase:
-    """The database at `url`; `schema` is run at the first use if what it makes is missing. Use from one event loop.
+    """The database at `url`, whose tables are there: `countinghouse migrate` makes them. Use from one event loop.
 
-    The statements of `schema` may run again (`CREATE … IF NOT EXISTS`). With `notify` each committed transaction is
-    news at `channel`; without it that is left to triggers. `prepare` runs once, after the schema, in a transaction.
+    With `notify` each committed transaction is news at `channel`; without it that is left to triggers. `prepare` runs
+    once, at the first use, in a transaction.
     """
 
     def __init__(
         self,
         url: str,
-        schema: str,
         *,
         channel: str,
         notify: bool = False,
@@ -73,7 +71,6 @@ class PostgresDatabase:
         after_commit: Callable[[], None] = lambda: None,
     ) -> None:
         (self._dsn, self.place) = dsn_and_place(url)
-        self._schema = schema
         self._prepare = prepare
         self._commit = f"NOTIFY {channel}; COMMIT" if notify else "COMMIT"
         self._most_connections = most_connections
@@ -83,15 +80,16 @@ class PostgresDatabase:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
-    async def transaction(self, work: Work[T]) -> T:
+    async def transaction(self, work: Work[T], *, turn: int | None = None) -> T:
         """Runs `work` in a READ COMMITTED transaction and returns its result after COMMIT.
 
         Raises what `work` raises, after rolling it back; StorageUnavailable when the database is out of reach, busy
         or full: nothing was kept, unless the COMMIT itself failed, whose outcome the caller must read back; and
-        StorageUnusable where waiting won't help.
+        StorageUnusable where waiting won't help. Transactions with the same `turn` go one after the other: so whoever
+        reads back what became of one begins when the server has ended it, also where its connection is long lost.
         """
         async with self._connection() as connection, self._translated():
-            return await self._run(connection, work)
+            return await self._run(connection, work, BEGIN if turn is None else f"{BEGIN}; {TAKE_TURN.format(turn)}")
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work`, which only reads; all its statements see one moment."""
@@ -115,8 +113,8 @@ class PostgresDatabase:
         if pool is not None:
             await _end(pool)
 
-    async def _run(self, connection: Connection, work: Work[T]) -> T:
-        async with _begun(connection, BEGIN):
+    async def _run(self, connection: Connection, work: Work[T], begin: str) -> T:
+        async with _begun(connection, begin):
             result = await work(connection)
             self._before_commit()
             await _commit(connection, self._commit)
@@ -142,7 +140,7 @@ class PostgresDatabase:
             if self._pool is None:
                 pool = await self._new_pool()
                 try:
-                    await self._ensure_schema(pool)
+                    await self._prepared(pool)
                 except BaseException:
                     pool.terminate()
                     raise
@@ -161,21 +159,10 @@ class PostgresDatabase:
             reset=_nothing_to_reset,
         )
 
-    async def _ensure_schema(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        """Whoever finds everything there writes nothing and waits for nobody."""
-        names = _MADE.findall(self._schema)
-        async with pool.acquire() as connection:
-            async with _begun(connection, BEGIN_SNAPSHOT):
-                is_missing = await connection.fetchval(MISSING, names)
-                await _commit(connection)
-            if not is_missing and self._prepare is None:
-                return
-            async with _begun(connection, BEGIN):
-                if is_missing:
-                    await connection.execute(SCHEMA_LOCK)
-                    await connection.execute(self._schema)
-                if self._prepare is not None:
-                    await self._prepare(connection)
+    async def _prepared(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        if self._prepare is not None:
+            async with pool.acquire() as connection, _begun(connection, BEGIN):
+                await self._prepare(connection)
                 await _commit(connection)
 
     @asynccontextmanager
@@ -196,9 +183,9 @@ async def _begun(connection: Connection, begin: str) -> AsyncIterator[None]:
         await connection.execute(begin)
         yield
     except BaseException:
-        if not connection.is_closed():
-            # Where even this fails the connection is lost, and the transaction with it.
-            with contextlib.suppress(*_LOST):
+        # Where even this fails the connection is lost, and the transaction with it.
+        with contextlib.suppress(*_LOST):
+            if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT_S)
         raise
 
@@ -217,6 +204,11 @@ async def _end(pool: asyncpg.Pool[asyncpg.Record]) -> None:
                 await pool.close()
     finally:
         pool.terminate()
+
+
+async def connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection of its own, for work outside of a pool."""
+    return await asyncpg.connect(dsn_and_place(url)[0], timeout=CONNECT_TIMEOUT_S, statement_cache_size=0)
 
 
 async def _nothing_to_reset(_: object) -> None:

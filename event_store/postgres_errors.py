@@ -15,12 +15,15 @@ _TRANSIENT_STATES = {
     "55006",
     "55P03",
 }
+_UNMIGRATED_STATES = {"42P01", "42703", "42883"}
+"""No such table, column, function. Somebody migrates the database, or puts it back, and it is as it should be."""
 _DAMAGED_STATES = {"58P01", "58P02"}
 """A file of the server's is missing or there twice: no wait mends that."""
 _CALLERS_CLASSES = ("22", "23")
 """Data and integrity: a fault in what was asked, and whoever asked knows what it means."""
 
 _TRY_AGAIN = "The work is tried again; see that the server runs, can be reached, and has room and connections left."
+_MIGRATE = "The database isn't migrated: run `countinghouse migrate`. The work is tried again."
 _LOOK = "Look at the address, the user's password and rights, and the database's tables."
 
 
@@ -34,9 +37,16 @@ def translated(error: BaseException, place: str) -> BaseException:
     if isinstance(error, asyncpg.PostgresError) and _state(error)[:2] in _CALLERS_CLASSES:
         return error
     words = str(error) or type(error).__name__
-    if _is_transient(error):
-        return StorageUnavailable(f"{place}: {words}. {_TRY_AGAIN}")
-    return StorageUnusable(f"{place}: {words}. {_LOOK}")
+    if not _is_transient(error):
+        return StorageUnusable(f"{place}: {words}. {_LOOK}")
+    is_unmigrated = isinstance(error, asyncpg.PostgresError) and _state(error) in _UNMIGRATED_STATES
+    return StorageUnavailable(f"{place}: {words}. {_MIGRATE if is_unmigrated else _TRY_AGAIN}")
+
+
+def is_contention(error: BaseException) -> bool:
+    """Whether the transaction only met another one, as seen by `translated` or not: at once it may well succeed."""
+    cause = error.__cause__ or error
+    return isinstance(cause, asyncpg.UniqueViolationError | asyncpg.TransactionRollbackError)
 
 
 _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -49,7 +59,7 @@ def _is_transient(error: BaseException) -> bool:
     state = _state(error)
     if state in _DAMAGED_STATES:
         return False
-    return state in _TRANSIENT_STATES or state[:2] in _TRANSIENT_CLASSES
+    return state in _TRANSIENT_STATES | _UNMIGRATED_STATES or state[:2] in _TRANSIENT_CLASSES
 
 
 def _state(error: asyncpg.PostgresError) -> str:

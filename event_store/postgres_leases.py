@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .lease import Lease
+from .lease import Holding, Lease
 from .postgres_database import NOW_US, PostgresDatabase
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ UPDATE lease SET epoch = epoch + (owner <> $2)::int, owner = $2, expires_at_us =
 WHERE name = ANY($1::text[]) RETURNING name, owner, epoch
 """  # noqa: S608
 SELECT_OWNERS = f"SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND starts_with(name, $1)"  # noqa: S608
+SELECT_HOLDINGS = f"""
+SELECT name, CASE WHEN expires_at_us > {NOW_US} THEN owner END, epoch FROM lease
+WHERE epoch > 0 AND starts_with(name, $1) ORDER BY name
+"""  # noqa: S608
 TAKE_OVER = """
 WITH owned AS (SELECT name FROM lease WHERE owner = $1 ORDER BY name FOR UPDATE)
 UPDATE lease SET epoch = epoch + 1, expires_at_us = 0 FROM owned WHERE lease.name = owned.name
@@ -87,7 +91,7 @@ class PostgresLeases:
     """The leases of one database."""
 
     def __init__(self, url: str) -> None:
-        self._database = PostgresDatabase(url, SCHEMA, channel=CHANNEL, most_connections=2)
+        self._database = PostgresDatabase(url, channel=CHANNEL, most_connections=2)
 
     async def take(self, names: list[str], owner: str, ttl_s: float, *, most: int | None = None) -> list[Lease]:
         return await self._database.transaction(lambda connection: take(connection, names, owner, ttl_s, most))
@@ -98,6 +102,10 @@ class PostgresLeases:
     async def owners(self, prefix: str) -> set[str]:
         rows = await self._database.read(lambda connection: connection.fetch(SELECT_OWNERS, prefix))
         return {row["owner"] for row in rows}
+
+    async def holdings(self, prefix: str) -> Sequence[Holding]:
+        rows = await self._database.read(lambda connection: connection.fetch(SELECT_HOLDINGS, prefix))
+        return [Holding(*row) for row in rows]
 
     async def release(self, owner: str) -> None:
         await self._database.transaction(lambda connection: connection.execute(RELEASE, owner))

@@ -45,6 +45,7 @@ from .postgres_outbox_statements import (
     RESTART,
     SCHEMA,
     SELECT_CLAIMED,
+    SELECT_IS_WRITTEN,
     SELECT_LANES,
     SELECT_NAMES,
     SELECT_ROWS_BETWEEN,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
     from .postgres_database import Connection
 
-__all__ = ["SCHEMA", "PostgresOutbox", "partitions", "prepare", "write"]
+__all__ = ["SCHEMA", "PostgresOutbox", "is_written", "lane_status", "partitions", "prepare", "write"]
 
 
 async def prepare(connection: Connection, topics: Mapping[str, int]) -> None:
@@ -77,14 +78,18 @@ async def partitions(connection: Connection) -> dict[str, int]:
     return {topic: count for topic, count in await connection.fetch(COUNT_LANES)}  # noqa: C416 - records, not pairs
 
 
-async def write(connection: Connection, drafts: Sequence[Draft], lanes: Mapping[str, int]) -> None:
+async def write(connection: Connection, drafts: Sequence[Draft], lanes: Mapping[str, int]) -> int | None:
     """Writes one waiting row per draft. Call it in the transaction that changes the state the drafts speak of.
 
-    `lanes` is what `partitions` said. Raises UnknownTopic.
+    `lanes` is what `partitions` said. Returns the id of one of the rows, for `is_written`. Raises UnknownTopic.
     """
     rows = [(*_lane_of(lanes, draft), draft.event_id, draft.key, draft.payload) for draft in drafts]
-    if rows:
-        await connection.execute(INSERT_ROWS, *columns_of(rows))
+    return await connection.fetchval(INSERT_ROWS, *columns_of(rows)) if rows else None
+
+
+async def is_written(connection: Connection, row_id: int, drafts: Sequence[Draft]) -> bool:
+    """Whether a transaction that wrote the drafts, one of them as row `row_id`, was committed."""
+    return bool(await connection.fetchval(SELECT_IS_WRITTEN, row_id, [draft.event_id for draft in drafts]))
 
 
 def _lane_of(lanes: Mapping[str, int], draft: Draft) -> TopicPartition:
@@ -100,7 +105,6 @@ class PostgresOutbox:
         self._topics = topics
         self._database = PostgresDatabase(
             url,
-            SCHEMA + postgres_leases.SCHEMA,
             channel=CHANNEL,
             prepare=self._prepare,
             before_commit=lambda: crash_points.passing("outbox.before_commit"),
@@ -184,8 +188,7 @@ class PostgresOutbox:
         return rows_changed(await self._database.transaction(lambda c: c.execute(CLEAN, keep_us, most)))
 
     async def lanes(self) -> Sequence[LaneStatus]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_STATUS))
-        return [LaneStatus(TopicPartition(row[0], row[1]), *row[2:]) for row in rows]
+        return await self._database.read(lane_status)
 
     async def unsent_ids(self) -> Sequence[tuple[TopicPartition, str]]:
         rows = await self._database.read(lambda connection: connection.fetch(SELECT_UNSENT))
@@ -205,6 +208,11 @@ class PostgresOutbox:
 
     async def close(self) -> None:
         await self._database.close()
+
+
+async def lane_status(connection: Connection) -> Sequence[LaneStatus]:
+    rows = await connection.fetch(SELECT_STATUS)
+    return [LaneStatus(TopicPartition(row[0], row[1]), *row[2:]) for row in rows]
 
 
 async def _source(connection: Connection) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -32,7 +32,7 @@ GATHER_S = 0.005
 class RelayObserver(Protocol):
     """Hears what the relay does: for metrics and logs."""
 
-    def published(self, tp: TopicPartition, records: int, seconds: float) -> None: ...
+    def published(self, tp: TopicPartition, rows: Sequence[ClaimedRow], seconds: float) -> None: ...
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None: ...
 
@@ -96,8 +96,7 @@ class Relay:
                     await sleep_unless(stop, GATHER_S)
             except TransientError as error:
                 failures += 1
-                self._renew_at = float("-inf")
-                self._checked.clear()  # A database that was away may have come back as an older copy.
+                self._look_again()  # A database that was away may have come back as an older copy.
                 wait_s = self.backoff.wait_s(failures)
                 self.observer.failed(TopicPartition("outbox", -1), error, wait_s)
                 await sleep_unless(stop, wait_s)
@@ -125,6 +124,11 @@ class Relay:
             if isinstance(one, BaseException):
                 raise one  # The other lanes have ended by now: none is still being sent when its rows go again.
         return sum(len(rows.rows) for rows, one in zip(claimed, results, strict=True) if one is not None)
+
+    def _look_again(self) -> None:
+        """Every lane's tail is checked before more of it is sent."""
+        self._renew_at = float("-inf")
+        self._checked.clear()
 
     async def _renew(self) -> None:
         held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
@@ -176,9 +180,12 @@ class Relay:
         except (LogUnavailable, UnknownTopic) as error:
             await self._note_failure(lane, error)
             return None
+        if offset <= lane.acknowledged_offset:
+            self._look_again()  # Offsets only grow: this is not the log that took the rows before these.
+            return None
         self._retry_at.pop(lane.tp, None)
         self._lanes[lane.tp] = replace(lane, failures=0)
-        self.observer.published(lane.tp, len(records), self.clock() - started_s)
+        self.observer.published(lane.tp, claimed.rows, self.clock() - started_s)
         return Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)
 
     async def _note_failure(self, lane: Lane, error: Exception) -> None:

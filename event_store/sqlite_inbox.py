@@ -78,7 +78,7 @@ DELETE FROM event_handled
 WHERE generation = ? AND topic = ? AND number = ? AND source = ? AND first_sequence = ?
 """
 UPSERT_RANGE = """
-INSERT INTO event_handled VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO event_handled (generation, topic, number, source, first_sequence, last_sequence) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET last_sequence = excluded.last_sequence
 """
 INSERT_IDS = """
@@ -89,7 +89,10 @@ SELECT_KNOWN_IDS = """
 SELECT source, event_id FROM event_handled_id
 WHERE generation = ? AND (source, event_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
 """
-INSERT_DEAD = "INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_DEAD = """
+INSERT INTO dead_letter (generation, topic, number, record_offset, raw, reason, detail, appended_at_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 SELECT_DEAD = """
 SELECT topic, number, record_offset, raw, reason, detail, appended_at_us FROM dead_letter
 WHERE generation = ? ORDER BY appended_at_us DESC, topic, number, record_offset DESC LIMIT ?

@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from .lease import Lease
+from .lease import Holding, Lease
+from .revisions import LEASES
 from .sqlite_file import NOW_US, SqliteFile
-from .sqlite_schema import create_schema
+from .sqlite_schema import open_tables
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS lease (
@@ -33,6 +34,10 @@ WHERE owner = :owner AND expires_at_us > {NOW_US} AND name IN (SELECT value FROM
 """  # noqa: S608
 SELECT_OWNERS = f"""
 SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND substr(name, 1, length(?1)) = ?1
+"""  # noqa: S608
+SELECT_HOLDINGS = f"""
+SELECT name, CASE WHEN expires_at_us > {NOW_US} THEN owner END, epoch FROM lease
+WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name
 """  # noqa: S608
 TAKE_OVER = "UPDATE lease SET epoch = epoch + 1, expires_at_us = 0 WHERE owner = ?"
 RELEASE = "UPDATE lease SET owner = '', expires_at_us = 0 WHERE owner = ?"
@@ -73,7 +78,7 @@ class SqliteLeases:
     """The leases of one file."""
 
     def __init__(self, path: Path) -> None:
-        create_schema(path, SCHEMA)
+        open_tables(path, {LEASES: SCHEMA})
         self._file = SqliteFile(path)
 
     async def take(self, names: list[str], owner: str, ttl_s: float, *, most: int | None = None) -> list[Lease]:
@@ -85,6 +90,10 @@ class SqliteLeases:
     async def owners(self, prefix: str) -> set[str]:
         rows = await self._file.read(lambda connection: connection.execute(SELECT_OWNERS, (prefix,)).fetchall())
         return {owner for (owner,) in rows}
+
+    async def holdings(self, prefix: str) -> Sequence[Holding]:
+        rows = await self._file.read(lambda connection: connection.execute(SELECT_HOLDINGS, (prefix,)).fetchall())
+        return [Holding(*row) for row in rows]
 
     async def release(self, owner: str) -> None:
         await self._file.write(lambda connection: connection.execute(RELEASE, (owner,)).rowcount)

@@ -19,7 +19,7 @@ from .errors import HistoryLost, LogUnavailable, RecordRefused, StorageUnavailab
 from .log import Bounds
 from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
 from .sqlite_file import SqliteFile, T, Work
-from .sqlite_schema import create_schema
+from .sqlite_schema import check_format, create_schema
 
 MAX_STORED_RECORD_BYTES = 1_048_576
 """Larger values are refused. Well above what an outbox accepts, so a refusal means somebody else's row."""
@@ -51,12 +51,22 @@ CREATE TABLE IF NOT EXISTS group_position (
 ) STRICT, WITHOUT ROWID;
 """
 
+FORMAT = 1
+"""How records lie in the file, which says so in its header: in place of revisions, since the embedded log is a file
+
+format, and no database that others share or query. Files made before there was a number say 0.
+"""
+NOTE_FORMAT = f"PRAGMA user_version = {FORMAT}"
+
 SELECT_TOPICS = "SELECT topic, count(*) FROM log_partition GROUP BY topic"
 INSERT_PARTITION = "INSERT INTO log_partition (topic, number) VALUES (?, ?)"
 ADVANCE_END = """
 UPDATE log_partition SET end_offset = end_offset + ? WHERE topic = ? AND number = ? RETURNING id, end_offset
 """
-INSERT_BATCH = "INSERT INTO record_batch VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_BATCH = """
+INSERT INTO record_batch (partition_id, base_offset, record_count, appended_at_us, sizes, keys, bodies)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 SELECT_PARTITION = "SELECT id, end_offset FROM log_partition WHERE topic = ? AND number = ?"
 SELECT_BATCHES = """
 SELECT base_offset, record_count, appended_at_us, sizes, keys, bodies FROM record_batch
@@ -66,7 +76,7 @@ ORDER BY base_offset
 """
 SELECT_ENDS = "SELECT id, topic, number, end_offset FROM log_partition"
 UPSERT_NOTE = """
-INSERT INTO group_position VALUES (?, ?, ?, ?)
+INSERT INTO group_position (group_name, topic, number, next_offset) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset
 """
 SELECT_NOTES = "SELECT topic, number, next_offset FROM group_position WHERE group_name = ?"
@@ -76,7 +86,8 @@ class SqliteLog:
     """The log in the file at `path`, which is made where it is missing."""
 
     def __init__(self, path: Path, crash_points: CrashPoints = NO_CRASH) -> None:
-        create_schema(path, SCHEMA)
+        check_format(path, FORMAT)
+        create_schema(path, SCHEMA, _note_format)
         self._file = SqliteFile(
             path,
             before_commit=lambda: crash_points.passing("log.before_commit"),
@@ -158,6 +169,10 @@ class SqliteLog:
             return await self._file.read(work, snapshot=False)  # What is appended never changes.
         except StorageUnavailable as error:
             raise LogUnavailable(str(error)) from error
+
+
+def _note_format(connection: sqlite3.Connection) -> None:
+    connection.execute(NOTE_FORMAT)
 
 
 def _select(connection: sqlite3.Connection, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch:

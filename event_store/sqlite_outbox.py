@@ -38,6 +38,7 @@ from .outbox_statements import (
     SELECT_WITH_WORK,
 )
 from .record import TopicPartition
+from .revisions import LEASES, OUTBOX
 from .sqlite_file import Connection, SqliteFile
 from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
@@ -65,7 +66,7 @@ from .sqlite_outbox_statements import (
     WAIT_NO_MORE,
     WRITE_AGAIN,
 )
-from .sqlite_schema import create_schema
+from .sqlite_schema import open_tables
 from .topics import partitions_of, remembered_partition_for
 
 __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
@@ -115,9 +116,9 @@ class SqliteOutbox:
     """The outbox in the file at `path`; `topics` are its lanes to make where they are missing."""
 
     def __init__(self, path: Path, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
-        create_schema(
+        open_tables(
             path,
-            SCHEMA + sqlite_leases.SCHEMA,
+            {LEASES: sqlite_leases.SCHEMA, OUTBOX: SCHEMA},
             partial(prepare, topics=topics),
             is_done=partial(_is_prepared, topics=topics),
         )

@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS outbox_claimed (
     PRIMARY KEY (lane, sequence)
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS outbox_row_waits AFTER INSERT ON outbox
-BEGIN INSERT INTO outbox_waiting VALUES (new.lane, new.id); END;
+BEGIN INSERT INTO outbox_waiting (lane, id) VALUES (new.lane, new.id); END;
 CREATE TABLE IF NOT EXISTS outbox_dead (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lane INTEGER NOT NULL REFERENCES outbox_lane (id),
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS outbox_dead (
 ) STRICT;
 """
 
-INSERT_SOURCE = "INSERT INTO outbox_source VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
+INSERT_SOURCE = "INSERT INTO outbox_source (one, base, incarnation) VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
 INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
 INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
 SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
@@ -137,5 +137,5 @@ DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?)) OR id IN (
 WAIT_AGAIN = (
     "DELETE FROM outbox_claimed",
     "DELETE FROM outbox_waiting",
-    "INSERT INTO outbox_waiting SELECT lane, id FROM outbox",
+    "INSERT INTO outbox_waiting (lane, id) SELECT lane, id FROM outbox",
 )

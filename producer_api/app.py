@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from litestar import Litestar
+from prometheus_client import CollectorRegistry
 
 from event_store.errors import EventStoreError
 
@@ -34,8 +35,19 @@ class ApiLimits:
     pressure: Backpressure = field(default_factory=Backpressure)
 
 
-def create_app(commerce: Commerce, *, limits: ApiLimits | None = None, meter: ApiMeter | None = None) -> Litestar:
-    """`meter` is the one that `commerce` tells of its groups. The caller closes `commerce`, after the application."""
+def create_app(
+    commerce: Commerce,
+    *,
+    limits: ApiLimits | None = None,
+    meter: ApiMeter | None = None,
+    registry: CollectorRegistry | None = None,
+    schema_trouble: Callable[[], str] = lambda: "",
+) -> Litestar:
+    """`meter` is the one that `commerce` tells of its groups; `registry` has what else is to stand at `/metrics`;
+    `schema_trouble` says what the database has still to get before the API is ready.
+
+    The caller closes `commerce`, after the application.
+    """
     limits = limits or ApiLimits()
     meter = meter or ApiMeter()
     pressure = limits.pressure
@@ -61,8 +73,8 @@ def create_app(commerce: Commerce, *, limits: ApiLimits | None = None, meter: Ap
         *payments.routes(commerce),
         *refunds.routes(commerce),
         *events.routes(commerce, pressure),
-        *health.routes(commerce),
-        metrics.route(meter, pressure),
+        *health.routes(commerce, schema_trouble),
+        metrics.route(meter, pressure, registry or CollectorRegistry()),
     ]
     return MeteredLitestar(
         meter,

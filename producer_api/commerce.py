@@ -1,13 +1,14 @@
 """The commerce port: what the shop is asked to record, and what it answers.
 
 A command is performed whole or not at all: the state it changes, the outbox row that says so and the answer kept
-under its idempotency key are one transaction, and the answer is given after COMMIT. Back end: `sqlite_commerce`.
-Another one is another file; the rules it needs are in `decisions` and `events`.
+under its idempotency key are one transaction, and the answer is given after COMMIT. Back ends: `sqlite_commerce` and
+`postgres_commerce`; what a command does is the same in both, see `bookkeeping`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
@@ -16,6 +17,7 @@ from msgspec import Meta, Struct
 
 from event_store.codec import Draft
 from event_store.events import AmountMinor, Quantity
+from event_store.outbox import LaneStatus
 
 ID_PATTERN = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f/\ufffd]+$(?!\n)"
 """U+FFFD is what a decoder leaves for bytes it can't read: two unreadable ids must not become one."""
@@ -49,26 +51,33 @@ class BasketLine(Struct, frozen=True, forbid_unknown_fields=True):
 BasketLines = Annotated[list[BasketLine], Meta(min_length=1, max_length=MAX_LINES)]
 
 
-class ListProduct(Struct, frozen=True):
+class Asked(Struct, frozen=True, kw_only=True):
+    """What every command may carry."""
+
+    traceparent: str | None = None
+    """The trace context of the request, for the events that come of it; see event_store/traceparent.py."""
+
+
+class ListProduct(Asked, frozen=True):
     product_id: str
     name: str
     price_minor: int
     currency: str
 
 
-class RecordView(Struct, frozen=True):
+class RecordView(Asked, frozen=True):
     product_id: str
     visitor_id: str
     at: datetime
 
 
-class SetLike(Struct, frozen=True):
+class SetLike(Asked, frozen=True):
     product_id: str
     user_id: str
     liked: bool
 
 
-class PlaceOrder(Struct, frozen=True):
+class PlaceOrder(Asked, frozen=True):
     order_id: str
     currency: str | None
     """None: that of its products."""
@@ -76,14 +85,14 @@ class PlaceOrder(Struct, frozen=True):
     lines: list[BasketLine]
 
 
-class Pay(Struct, frozen=True):
+class Pay(Asked, frozen=True):
     order_id: str
     payment_id: str
     outcome: Outcome
     at: datetime
 
 
-class GiveRefund(Struct, frozen=True):
+class GiveRefund(Asked, frozen=True):
     refund_id: str
     order_id: str | None
     currency: str | None
@@ -103,7 +112,7 @@ class JudgedEvent(Struct, frozen=True):
     detail: str = ""
 
 
-class TakeIn(Struct, frozen=True):
+class TakeIn(Asked, frozen=True):
     events: list[JudgedEvent]
 
 
@@ -218,8 +227,19 @@ class Backlog(Struct, frozen=True):
     oldest_s: float
     """Age of the oldest of them; 0 without any."""
 
+    @classmethod
+    def of(cls, lanes: Iterable[LaneStatus]) -> Backlog:
+        waiting = [(lane.ready + lane.claimed, lane.oldest_waiting_us) for lane in lanes]
+        oldest_us = min((since_us for _, since_us in waiting if since_us is not None), default=None)
+        oldest_s = 0.0 if oldest_us is None else max(0.0, time.time() - oldest_us / 1e6)
+        return cls(sum(rows for rows, _ in waiting), oldest_s)
+
 
 class Commerce(Protocol):
+    async def prepare(self) -> None:
+        """Comes before the rest, and makes the tables and lanes where they are missing."""
+        ...
+
     async def perform(self, command: Command, once: Once | None = None) -> Answer:
         """Performs `command` and answers after its COMMIT, or, for a `once` seen before, with the answer it got then.
 

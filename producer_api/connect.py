@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from event_store.connect import sqlite_path
+from event_store.postgres_address import is_postgres
 
 from .commerce import Commerce
-from .sqlite_commerce import SqliteCommerce
+
+
+async def renew_functions(url: str) -> None:
+    """Brings what other services call in a migrated commerce database to this version. A file has no such thing."""
+    if is_postgres(url):
+        from .postgres_emit import renew_emit
+
+        await renew_emit(url)
 
 
 async def open_commerce(
@@ -18,13 +26,23 @@ async def open_commerce(
     after_commit: Callable[[], None] = lambda: None,
     committed: Callable[[int, float], None] = lambda size, seconds: None,
 ) -> Commerce:
-    """`sqlite+aiosqlite:///path`. Makes the file, its tables and its lanes where they are missing."""
-    commerce = SqliteCommerce(
-        sqlite_path(url, "sqlite+aiosqlite"),
-        topics,
-        before_commit=before_commit,
-        after_commit=after_commit,
-        committed=committed,
-    )
+    """`sqlite+aiosqlite:///path` or `postgresql+asyncpg://user:password@host:port/name`.
+
+    Makes the tables and lanes where they are missing.
+    """
+    commerce: Commerce
+    if is_postgres(url):
+        from .postgres_commerce import PostgresCommerce
+
+        commerce = PostgresCommerce(
+            url, topics, before_commit=before_commit, after_commit=after_commit, committed=committed
+        )
+    else:
+        from .sqlite_commerce import SqliteCommerce
+
+        path = sqlite_path(url, "sqlite+aiosqlite")
+        commerce = SqliteCommerce(
+            path, topics, before_commit=before_commit, after_commit=after_commit, committed=committed
+        )
     await commerce.prepare()
     return commerce

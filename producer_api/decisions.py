@@ -14,6 +14,7 @@ from .refusals import (
     ORDER_EXISTS,
     ORDER_NOT_PAID,
     ORDER_SETTLED,
+    PAYMENT_EXISTS,
     REFUND_EXCEEDS_PAYMENT,
     REFUND_EXISTS,
     TOO_LARGE_TO_RECORD,
@@ -31,6 +32,12 @@ class Share(NamedTuple):
 
     quantity: int
     amount_minor: int
+
+    def plus(self, other: Share) -> Share:
+        return Share(self.quantity + other.quantity, self.amount_minor + other.amount_minor)
+
+
+NOTHING = Share(0, 0)
 
 
 def check_size(lines: Sequence[BasketLine]) -> None:
@@ -84,12 +91,29 @@ def check_payable(pay: Pay, known: KnownOrder) -> None:
         raise Refused(ORDER_SETTLED, f"Order {pay.order_id!r} is {known.status}; it takes no other payment.")
 
 
+class KnownPayment(NamedTuple):
+    """A payment as it is stored."""
+
+    order_id: str
+    outcome: str
+    paid_at_us: int
+    event_id: str
+
+
+def check_same_payment(pay: Pay, known: KnownPayment) -> None:
+    """Paying again under a payment's id is answered as before; another payment under it is refused."""
+    if (known.order_id, known.outcome) != (pay.order_id, pay.outcome):
+        detail = f"Payment {pay.payment_id!r} was {known.outcome}, for order {known.order_id!r}."
+        raise Refused(PAYMENT_EXISTS, detail)
+
+
 class KnownRefund(NamedTuple):
     """A refund as it is stored."""
 
     order_id: str | None
     currency: str
     refunded_at_us: int
+    event_id: str
 
 
 def check_same_refund(refund: GiveRefund, at_us: int | None, known: KnownRefund, lines: Sequence[BasketLine]) -> None:
@@ -112,11 +136,10 @@ def refund_currency(refund: GiveRefund, order: KnownOrder) -> str:
 
 def check_refundable(refund: GiveRefund, paid: Mapping[str, Share], refunded: Mapping[str, Share]) -> None:
     """Per product of the order, never more units and never more money go back than came in, over all its refunds."""
-    nothing = Share(0, 0)
     errors = []
     for product_id, wanted in shares(refund.lines).items():
-        came = paid.get(product_id, nothing)
-        went = refunded.get(product_id, nothing)
+        came = paid.get(product_id, NOTHING)
+        went = refunded.get(product_id, NOTHING)
         left = Share(came.quantity - went.quantity, came.amount_minor - went.amount_minor)
         if wanted.quantity > left.quantity or wanted.amount_minor > left.amount_minor:
             index = next(i for i, line in enumerate(refund.lines) if line.product_id == product_id)
@@ -133,9 +156,17 @@ def shares(lines: Iterable[BasketLine]) -> dict[str, Share]:
     """What the lines say of each product, in sum."""
     sums: dict[str, Share] = {}
     for line in lines:
-        before = sums.get(line.product_id, Share(0, 0))
-        sums[line.product_id] = Share(before.quantity + line.quantity, before.amount_minor + line.amount_minor)
+        sums[line.product_id] = sums.get(line.product_id, NOTHING).plus(Share(line.quantity, line.amount_minor))
     return sums
+
+
+def total_minor(lines: Iterable[BasketLine]) -> int:
+    return sum(line.amount_minor for line in lines)
+
+
+def numbered(of: str, lines: Iterable[BasketLine]) -> list[tuple[str, int, str, int, int]]:
+    """The lines of order or refund `of` as they are stored, each with its number."""
+    return [(of, number, line.product_id, line.quantity, line.amount_minor) for number, line in enumerate(lines)]
 
 
 def event_lines(lines: Iterable[BasketLine]) -> list[Line]:

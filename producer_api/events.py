@@ -22,7 +22,7 @@ from event_store.events import RecordWithheld
 
 from .backpressure import Backpressure
 from .commerce import MAX_INTAKE_EVENTS, Commerce, IntakeReport, JudgedEvent, TakeIn
-from .http_call import JSON, AnyRequest, Reply, perform, read_body
+from .http_call import JSON, AnyRequest, Reply, perform, read_body, traceparent_of
 from .openapi import Described
 from .refusals import INVALID_FIELD, OUTBOX_BACKLOG, FieldError, Refused
 from .strict_json import check_keys, parse
@@ -42,6 +42,7 @@ class CloudEvent(Struct, frozen=True):
     type: str
     time: str
     data: dict[str, Any]
+    traceparent: str | None = None
 
 
 TAKING_IN = Described(
@@ -73,21 +74,22 @@ def routes(commerce: Commerce, pressure: Backpressure) -> Sequence[HTTPRouteHand
             detail = f"has {len(batch)} events; the most is {MAX_INTAKE_EVENTS}"
             raise Refused(INVALID_FIELD, f"The batch {detail}.", [FieldError("", detail)])
         now_us = time.time_ns() // 1000
-        command = TakeIn([judge(codec, bytes(event), now_us) for event in batch])
+        traceparent = traceparent_of(request)
+        command = TakeIn([judge(codec, bytes(event), now_us, traceparent) for event in batch])
         return await perform(commerce, request, command, raw)
 
     return [take_in_events]
 
 
-def judge(codec: Codec, event: bytes, now_us: int) -> JudgedEvent:
-    """The event's outbox row, or why it gets none."""
+def judge(codec: Codec, event: bytes, now_us: int, traceparent: str | None = None) -> JudgedEvent:
+    """The event's outbox row, or why it gets none. `traceparent` is that of the request, for an event without one."""
     head: dict[str, msgspec.Raw] = {}
     try:
         head = _attributes(event)
         for name in OURS:
             head.pop(name, None)
         decoded = codec.decode(msgspec.json.encode(head), now_us)
-        return _accepted(codec, decoded)
+        return _accepted(codec, decoded, traceparent)
     except UndecodableRecord as error:
         return JudgedEvent(_text(head, "id"), _text(head, "source"), None, error.reason, error.detail)
 
@@ -104,13 +106,17 @@ def _attributes(event: bytes) -> dict[str, msgspec.Raw]:
     return head
 
 
-def _accepted(codec: Codec, decoded: Decoded) -> JudgedEvent:
+def _accepted(codec: Codec, decoded: Decoded, traceparent: str | None = None) -> JudgedEvent:
     envelope = decoded.envelope
     if isinstance(envelope.data, RecordWithheld):
         raise UndecodableRecord("NOT_ACCEPTED", "this event is only written by a relay of ours")
     try:
         draft = codec.draft(
-            envelope.data, parse_time(envelope.time), origin_source=envelope.source, origin_id=envelope.id
+            envelope.data,
+            parse_time(envelope.time),
+            origin_source=envelope.source,
+            origin_id=envelope.id,
+            traceparent=envelope.traceparent or traceparent,
         )
     except ValueError as error:
         raise UndecodableRecord("TOO_LARGE", str(error)) from error

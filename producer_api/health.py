@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
@@ -30,7 +30,7 @@ LIVE = Described(answers={200: Health})
 READY = Described(answers={200: Health, 503: Health})
 
 
-def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
+def routes(commerce: Commerce, schema_trouble: Callable[[], str]) -> Sequence[HTTPRouteHandler]:
     @get("/livez", operation_class=LIVE.operation(), operation_id="livez", tags=["health"])
     async def livez() -> Reply:
         """The process answers."""
@@ -38,14 +38,16 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
 
     @get("/readyz", operation_class=READY.operation(), operation_id="readyz", tags=["health"])
     async def readyz() -> Reply:
-        """The database can be written to, and the outbox has its lanes."""
+        """The database can be written to, has the tables that are needed, and the outbox its lanes."""
         try:
             await commerce.check_writable()
         except EventStoreError as error:
             check = Check("commerce database", ok=False, detail=type(error).__name__)
         else:
             check = Check("commerce database", ok=True, detail="")
-        return _answer(Health(check.ok, [check]))
+        why = schema_trouble()
+        schema = Check("schema", ok=not why, detail=why or "at head")
+        return _answer(Health(check.ok and schema.ok, [check, schema]))
 
     return [livez, readyz]
 

@@ -19,6 +19,7 @@ from litestar.types import Receive, Scope, Send
 
 from event_store.codec import EARLIEST, FUTURE_TOLERANCE
 from event_store.envelope import parse_time
+from event_store.traceparent import sampled
 
 from .commerce import ID_PATTERN, PATTERNS, Answer, Command, Commerce, Once
 from .refusals import (
@@ -127,7 +128,18 @@ def once(request: AnyRequest, body: bytes) -> Once | None:
 
 async def perform(commerce: Commerce, request: AnyRequest, command: Command, body: bytes) -> Reply:
     """Performs a command of a POST, once for its idempotency key, and answers after the commit."""
-    return respond(await commerce.perform(command, once(request, body)))
+    return respond(await commerce.perform(traced(request, command), once(request, body)))
+
+
+def traced(request: AnyRequest, command: Command) -> Command:
+    """The command with the request's trace context, where it carries one that somebody records."""
+    found = traceparent_of(request)
+    return command if found is None else msgspec.structs.replace(command, traceparent=found)
+
+
+def traceparent_of(request: AnyRequest) -> str | None:
+    contexts = [value for name, value in request.scope["headers"] if name == b"traceparent"]
+    return sampled(contexts[0].decode("latin-1")) if len(contexts) == 1 else None
 
 
 class Reply(ASGIResponse):

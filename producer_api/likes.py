@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from .backpressure import Backpressure
 from .commerce import Commerce, Like, SetLike
-from .http_call import AnyRequest, Reply, path_id, respond
+from .http_call import AnyRequest, Reply, path_id, respond, traced
 from .openapi import Described
 from .products import PATH
 from .refusals import INVALID_FIELD, OUTBOX_BACKLOG, UNKNOWN_PRODUCT
@@ -23,7 +23,7 @@ def routes(commerce: Commerce, pressure: Backpressure) -> Sequence[HTTPRouteHand
     async def set_like(request: AnyRequest, liked: bool) -> Reply:
         pressure.check()
         command = SetLike(path_id(request, "product_id"), path_id(request, "user_id"), liked)
-        return respond(await commerce.perform(command))
+        return respond(await commerce.perform(traced(request, command)))
 
     @put(path, operation_class=LIKING.operation(), operation_id="like", tags=["products"])
     async def like(request: AnyRequest) -> Reply:

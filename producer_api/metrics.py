@@ -133,8 +133,7 @@ class ApiCollector(Collector):
         )
 
 
-def route(meter: ApiMeter, pressure: Backpressure) -> HTTPRouteHandler:
-    registry = CollectorRegistry()
+def route(meter: ApiMeter, pressure: Backpressure, registry: CollectorRegistry) -> HTTPRouteHandler:
     registry.register(ApiCollector(meter, pressure))
 
     @get("/metrics", include_in_schema=False)

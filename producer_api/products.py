@@ -16,7 +16,7 @@ from msgspec import Struct
 from event_store.events import AmountMinor
 
 from .commerce import Commerce, Currency, ListProduct, Name, Product, encode
-from .http_call import AnyRequest, Reply, path_id, read_json, respond
+from .http_call import AnyRequest, Reply, path_id, read_json, respond, traced
 from .openapi import Described
 from .refusals import INVALID_FIELD, UNKNOWN_PRODUCT, FieldError, Refused
 
@@ -52,7 +52,8 @@ def routes(commerce: Commerce) -> Sequence[HTTPRouteHandler]:
         """Lists a product, or changes it. What is unchanged makes no event."""
         product_id = path_id(request, "product_id")
         (body, _) = await read_json(request, body_of)
-        return respond(await commerce.perform(ListProduct(product_id, body.name, body.price_minor, body.currency)))
+        command = ListProduct(product_id, body.name, body.price_minor, body.currency)
+        return respond(await commerce.perform(traced(request, command)))
 
     @get(PATH, operation_class=READING.operation(), operation_id="readProduct", tags=["products"])
     async def read_product(request: AnyRequest) -> Reply:

@@ -19,9 +19,9 @@ class Recording:
     """When the transaction began, by this process's clock; the time of what is told without one."""
     drafts: list[Draft] = field(default_factory=list)
 
-    def add(self, payload: Payload, at: datetime) -> str:
+    def add(self, payload: Payload, at: datetime, traceparent: str | None = None) -> str:
         """Drafts an event and returns its id."""
-        draft = self.codec.draft(payload, at)
+        draft = self.codec.draft(payload, at, traceparent=traceparent)
         self.drafts.append(draft)
         return draft.event_id
 

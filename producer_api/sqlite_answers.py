@@ -1,19 +1,11 @@
-"""Answers kept under their idempotency keys, in the transaction of what they answer.
-
-Kept are successes and the refusals that the transaction itself decides (unknown, in conflict, more than was paid):
-the same call then gets the same answer for as long as it is kept. A call that never got so far (its body can't be
-read, the database is away) leaves nothing, and may come again with the same key.
-"""
+"""The answers kept under idempotency keys, in SQLite, in the transaction of what they answer."""
 
 from __future__ import annotations
 
 import sqlite3
 
-import msgspec
-
-from .commerce import Answer, Once, encode
-from .recording import Recording, microseconds
-from .refusals import KEY_REUSED, KINDS, Refusal, Refused
+from .books import KeptAnswer
+from .commerce import Once
 
 SELECT_ANSWER = "SELECT fingerprint, status, body, location FROM kept_answers WHERE endpoint = ? AND key = ?"
 INSERT_ANSWER = """
@@ -26,28 +18,16 @@ DELETE FROM kept_answers WHERE (endpoint, key) IN (
 """
 
 
-def kept_answer(connection: sqlite3.Connection, once: Once) -> Answer | None:
-    """The answer this call got before. Raises Refused: the kept refusal, or that the key had another body."""
-    row = connection.execute(SELECT_ANSWER, (once.endpoint, once.key)).fetchone()
-    if row is None:
-        return None
-    (fingerprint, status, body, location) = row
-    if fingerprint != once.fingerprint:
-        raise Refused(KEY_REUSED, "A key stands for one call: the same body again, or another key.")
-    if status < 400:
-        return Answer(status, body, location, replayed=True)
-    refusal = msgspec.json.decode(body, type=Refusal)
-    raise Refused(KINDS[refusal.slug], refusal.detail, refusal.errors, replayed=True)
+class SqliteAnswers:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
 
+    def find(self, once: Once) -> KeptAnswer | None:
+        row = self._connection.execute(SELECT_ANSWER, (once.endpoint, once.key)).fetchone()
+        return None if row is None else KeptAnswer(*row)
 
-def keep_answer(connection: sqlite3.Connection, once: Once, outcome: Answer | Refused, recording: Recording) -> None:
-    kept: tuple[int, bytes, str | None]
-    if isinstance(outcome, Refused):
-        kept = (outcome.kind.status, encode(outcome.refusal), None)
-    else:
-        kept = (outcome.status, outcome.body, outcome.location)
-    values = (once.endpoint, once.key, once.fingerprint, *kept, microseconds(recording.now))
-    connection.execute(INSERT_ANSWER, values)
+    def keep(self, once: Once, answer: KeptAnswer, kept_at_us: int) -> None:
+        self._connection.execute(INSERT_ANSWER, (once.endpoint, once.key, *answer, kept_at_us))
 
 
 def forget_answers(connection: sqlite3.Connection, before_us: int, most: int) -> int:

@@ -6,61 +6,35 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy import URL
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from event_store import sqlite_outbox
 from event_store.codec import Codec
 from event_store.errors import EventStoreError, StorageUnusable
 from event_store.sqlite_file import SqliteFile
 from event_store.sqlite_outbox import SqliteOutbox
-from event_store.sqlite_schema import create_schema
+from event_store.sqlite_schema import open_tables
 
-from .commerce import (
-    Answer,
-    Backlog,
-    Command,
-    GiveRefund,
-    ListProduct,
-    Once,
-    Order,
-    Pay,
-    PlaceOrder,
-    Product,
-    RecordView,
-    Refund,
-    SetLike,
-    TakeIn,
-)
+from .bookkeeping import Call, Outcome, perform, perform_all
+from .books import Books
+from .commerce import Answer, Backlog, Command, Once, Order, Product, Refund
 from .group_commit import GroupCommit
 from .recording import Recording
-from .refusals import Refused
+from .revisions import COMMERCE
 from .shop_pages import ShopPages
-from .sqlite_answers import forget_answers, keep_answer, kept_answer
-from .sqlite_intake import take_in
-from .sqlite_orders import pay, place_order
-from .sqlite_products import list_product, record_view, record_views, set_like
-from .sqlite_refunds import give_refund, read_refund
-from .tables import CommerceRow
+from .sqlite_answers import SqliteAnswers, forget_answers
+from .sqlite_intake import SqliteTakenIn
+from .sqlite_orders import SqliteOrders
+from .sqlite_products import SqliteProducts
+from .sqlite_refunds import SqliteRefunds, read_refund
+from .tables import ddl
 
 log = structlog.get_logger()
-
-Call = tuple[Command, Once | None]
-
-PERFORM: Mapping[type[Command], Callable[[sqlite3.Connection, Any, Recording], Answer]] = {
-    ListProduct: list_product,
-    RecordView: record_view,
-    SetLike: set_like,
-    PlaceOrder: place_order,
-    Pay: pay,
-    GiveRefund: give_refund,
-    TakeIn: take_in,
-}
 
 
 class SqliteCommerce:
@@ -87,7 +61,7 @@ class SqliteCommerce:
 
     async def prepare(self) -> None:
         """Makes the tables and the lanes where they are missing."""
-        create_schema(self._path, schema())
+        open_tables(self._path, {COMMERCE: schema()})
 
     async def perform(self, command: Command, once: Once | None = None) -> Answer:
         return await self._group.join((command, once))
@@ -105,10 +79,7 @@ class SqliteCommerce:
         return await self._file.read(lambda connection: read_refund(connection, refund_id))
 
     async def backlog(self) -> Backlog:
-        lanes = await self._outbox.lanes()
-        oldest = [lane.oldest_waiting_us for lane in lanes if lane.oldest_waiting_us is not None]
-        oldest_s = max(0.0, time.time() - min(oldest) / 1e6) if oldest else 0.0
-        return Backlog(sum(lane.ready + lane.claimed for lane in lanes), oldest_s)
+        return Backlog.of(await self._outbox.lanes())
 
     async def check_writable(self) -> None:
         await self._file.write(lambda connection: None)
@@ -126,7 +97,7 @@ class SqliteCommerce:
         await self._outbox.close()
         await self._file.close()
 
-    async def _commit(self, calls: Sequence[Call]) -> Sequence[Answer | Exception]:
+    async def _commit(self, calls: Sequence[Call]) -> Sequence[Outcome]:
         begun_s = time.perf_counter()
         try:
             outcomes = await self._file.write(lambda connection: self._perform_all(connection, calls))
@@ -136,67 +107,42 @@ class SqliteCommerce:
         self._committed(len(calls), time.perf_counter() - begun_s)
         return outcomes
 
-    def _perform_all(self, connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Answer | Exception]:
-        """Views, by far the most, go together after all others; every call is judged for itself."""
-        recording = Recording(self._codec, datetime.now(UTC))
-        outcomes: list[Any] = [None] * len(calls)
-        views: list[RecordView] = []
-        at: list[int] = []
-        for index, (command, once) in enumerate(calls):
-            if once is None and type(command) is RecordView:
-                views.append(command)
-                at.append(index)
-            else:
-                outcomes[index] = _perform_one(connection, command, once, recording)
-        if views:
-            for index, outcome in zip(at, record_views(connection, views, recording), strict=True):
-                outcomes[index] = outcome
-        if recording.drafts:
-            sqlite_outbox.write(connection, recording.drafts)
+    def _perform_all(self, connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Outcome]:
+        books = _books(connection, Recording(self._codec, datetime.now(UTC)))
+        outcomes = perform_all(books, calls, partial(_perform_one, connection))
+        if books.recording.drafts:
+            sqlite_outbox.write(connection, books.recording.drafts)
         return outcomes
 
 
-def _perform_one(
-    connection: sqlite3.Connection, command: Command, once: Once | None, recording: Recording
-) -> Answer | Exception:
+def _books(connection: sqlite3.Connection, recording: Recording) -> Books:
+    return Books(
+        SqliteProducts(connection),
+        SqliteOrders(connection),
+        SqliteRefunds(connection),
+        SqliteTakenIn(connection),
+        SqliteAnswers(connection),
+        recording,
+    )
+
+
+def _perform_one(connection: sqlite3.Connection, books: Books, command: Command, once: Once | None) -> Outcome:
     """One call under a savepoint of its own: what it raises undoes it, and only it. An error of the file ends all."""
-    drafted = len(recording.drafts)
+    drafted = len(books.recording.drafts)
     connection.execute("SAVEPOINT call")
+    outcome: Outcome
     try:
-        outcome = _perform_once(connection, command, once, recording)
+        outcome = perform(books, command, once)
     except Exception as error:
         if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
             raise
         connection.execute("ROLLBACK TO call")
-        del recording.drafts[drafted:]
+        del books.recording.drafts[drafted:]
         outcome = error
     connection.execute("RELEASE call")
     return outcome
 
 
-def _perform_once(
-    connection: sqlite3.Connection, command: Command, once: Once | None, recording: Recording
-) -> Answer | Exception:
-    perform = PERFORM[type(command)]
-    if once is None:
-        return perform(connection, command, recording)
-    kept = kept_answer(connection, once)
-    if kept is not None:
-        return kept
-    outcome: Answer | Refused
-    try:
-        outcome = perform(connection, command, recording)
-    except Refused as refused:  # Decided before anything was written, so only the refusal is kept.
-        outcome = refused
-    keep_answer(connection, once, outcome, recording)
-    return outcome
-
-
 def schema() -> str:
     """The DDL of the shop's tables, from their one declaration."""
-    dialect = sqlite.dialect()
-    statements = []
-    for table in CommerceRow.metadata.sorted_tables:
-        statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
-        statements += [str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)) for index in table.indexes]
-    return "".join(f"{statement.strip()};\n" for statement in statements)
+    return ddl(sqlite.dialect())

@@ -1,94 +1,47 @@
-"""Products, views and likes in SQLite: each function is a part of one transaction."""
+"""Products and likes in SQLite, as one transaction sees them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from event_store.events import LikeChanged, ProductListed, ProductView
-
-from .commerce import Answer, Like, ListProduct, Product, RecordView, SetLike, ViewAccepted, encode
-from .recording import Recording
-from .refusals import UNKNOWN_PRODUCT, Refused
+from .commerce import Product
 
 SELECT_PRODUCT = "SELECT product_id, name, price_minor, currency, version, likes FROM products WHERE product_id = ?"
 SELECT_CURRENCIES = """
 SELECT json_group_object(product_id, currency) FROM products WHERE product_id IN (SELECT value FROM json_each(?))
 """
-INSERT_PRODUCT = """
-INSERT INTO products (product_id, name, price_minor, currency, version, likes) VALUES (?, ?, ?, ?, 1, 0)
-"""
-UPDATE_PRODUCT = """
-UPDATE products SET name = ?, price_minor = ?, currency = ?, version = version + 1 WHERE product_id = ?
+PUT_PRODUCT = """
+INSERT INTO products (product_id, name, price_minor, currency, version, likes) VALUES (?, ?, ?, ?, ?, 0)
+ON CONFLICT (product_id) DO UPDATE SET
+    name = excluded.name, price_minor = excluded.price_minor, currency = excluded.currency, version = excluded.version
 """
 INSERT_LIKE = "INSERT INTO likes (product_id, user_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 DELETE_LIKE = "DELETE FROM likes WHERE product_id = ? AND user_id = ?"
 COUNT_LIKE = "UPDATE products SET likes = likes + ? WHERE product_id = ?"
 
 
-def list_product(connection: sqlite3.Connection, command: ListProduct, recording: Recording) -> Answer:
-    known = find_product(connection, command.product_id)
-    wanted = (command.name, command.price_minor, command.currency)
-    if known is None:
-        connection.execute(INSERT_PRODUCT, (command.product_id, *wanted))
-    elif wanted != (known.name, known.price_minor, known.currency):
-        connection.execute(UPDATE_PRODUCT, (*wanted, command.product_id))
-    else:
-        return Answer(200, encode(known))
-    product = Product(command.product_id, *wanted, known.version + 1 if known else 1, known.likes if known else 0)
-    recording.add(ProductListed(product.product_id, product.version, *wanted), recording.now)
-    return Answer(201 if known is None else 200, encode(product))
+class SqliteProducts:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
 
+    def find(self, product_id: str) -> Product | None:
+        row = self._connection.execute(SELECT_PRODUCT, (product_id,)).fetchone()
+        return None if row is None else Product(*row)
 
-def record_views(
-    connection: sqlite3.Connection, commands: Sequence[RecordView], recording: Recording
-) -> list[Answer | Exception]:
-    """Any number of views with one look at their products; a view of none that is listed is refused by itself."""
-    currencies = listed_currencies(connection, (command.product_id for command in commands))
-    answers: list[Answer | Exception] = []
-    for command in commands:
-        currency = currencies.get(command.product_id)
-        if currency is None:
-            answers.append(_unknown(command.product_id))
-        else:
-            event = ProductView(command.product_id, command.visitor_id, currency)
-            answers.append(Answer(202, encode(ViewAccepted(recording.add(event, command.at)))))
-    return answers
+    def currencies(self, product_ids: Iterable[str]) -> dict[str, str]:
+        """One row: each costs a turn at the interpreter's lock."""
+        (currencies,) = self._connection.execute(SELECT_CURRENCIES, (json.dumps(list(product_ids)),)).fetchone()
+        return dict(json.loads(currencies))
 
+    def put(self, product: Product) -> None:
+        values = (product.product_id, product.name, product.price_minor, product.currency, product.version)
+        self._connection.execute(PUT_PRODUCT, values)
 
-def record_view(connection: sqlite3.Connection, command: RecordView, recording: Recording) -> Answer:
-    (answer,) = record_views(connection, [command], recording)
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def set_like(connection: sqlite3.Connection, command: SetLike, recording: Recording) -> Answer:
-    product = find_product(connection, command.product_id)
-    if product is None:
-        raise _unknown(command.product_id)
-    statement = INSERT_LIKE if command.liked else DELETE_LIKE
-    changed = connection.execute(statement, (command.product_id, command.user_id)).rowcount > 0
-    likes = product.likes
-    if changed:
-        likes += 1 if command.liked else -1
-        connection.execute(COUNT_LIKE, (1 if command.liked else -1, command.product_id))
-        event = LikeChanged(command.product_id, command.user_id, product.currency, 1 if command.liked else -1)
-        recording.add(event, recording.now)
-    return Answer(200, encode(Like(command.product_id, command.user_id, command.liked, changed, likes)))
-
-
-def find_product(connection: sqlite3.Connection, product_id: str) -> Product | None:
-    row = connection.execute(SELECT_PRODUCT, (product_id,)).fetchone()
-    return None if row is None else Product(*row)
-
-
-def listed_currencies(connection: sqlite3.Connection, product_ids: Iterable[str]) -> dict[str, str]:
-    """The currency of each of the products that is listed. One row: each costs a turn at the interpreter's lock."""
-    (currencies,) = connection.execute(SELECT_CURRENCIES, (json.dumps(list(set(product_ids))),)).fetchone()
-    return dict(json.loads(currencies))
-
-
-def _unknown(product_id: str) -> Refused:
-    return Refused(UNKNOWN_PRODUCT, f"No product {product_id!r} is listed: PUT /v1/products/{{product_id}} lists it.")
+    def set_like(self, product_id: str, user_id: str, *, liked: bool) -> bool:
+        statement = INSERT_LIKE if liked else DELETE_LIKE
+        changed = self._connection.execute(statement, (product_id, user_id)).rowcount > 0
+        if changed:
+            self._connection.execute(COUNT_LIKE, (1 if liked else -1, product_id))
+        return changed

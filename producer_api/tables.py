@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Integer, LargeBinary, MetaData, Text
+from sqlalchemy import BigInteger, CheckConstraint, Dialect, Integer, LargeBinary, MetaData, Text
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -19,7 +20,8 @@ NAMING = {
 }
 
 NUMBER: Any = BigInteger().with_variant(Integer, "sqlite")
-TEXT: Any = Text()
+TEXT: Any = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared and ordered by its bytes, in every database alike."""
 BYTES: Any = LargeBinary()
 
 STRICT = {"sqlite_strict": True, "sqlite_with_rowid": False}
@@ -148,3 +150,12 @@ class KeptAnswerRow(CommerceRow, table=True):
     body: bytes = Field(sa_type=BYTES)
     location: str | None = Field(default=None, sa_type=TEXT)
     kept_at_us: int = Field(index=True, sa_type=NUMBER)
+
+
+def ddl(dialect: Dialect) -> str:
+    """The statements that make the tables where they are missing."""
+    statements = []
+    for table in CommerceRow.metadata.sorted_tables:
+        statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect)) for index in table.indexes]
+    return "".join(f"{statement.strip()};\n" for statement in statements)

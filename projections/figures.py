@@ -18,7 +18,7 @@ from .catalogue import DERIVED, FIGURES, METRICS
 from .metric import Metric, Ratio, Unit
 from .periods import ALWAYS, QuestionError, Range, days, hours, whole, zone_named
 from .projection import Projection
-from .read_model import Period, ReadModel
+from .read_model import FiguresReader, Period
 
 GROUPINGS = ("product", "day", "hour")
 AMOUNTS = tuple(ratio for ratio in DERIVED if ratio.unit is not Unit.RATIO)
@@ -82,7 +82,7 @@ def metric_named(name: str) -> Metric | Ratio:
     return known[name]
 
 
-async def figures(read_model: ReadModel, question: Question) -> pl.DataFrame:
+async def figures(read_model: FiguresReader, question: Question) -> pl.DataFrame:
     """The answer, from the generation that serves now."""
     generation = await read_model.serving()
     while True:
@@ -93,7 +93,7 @@ async def figures(read_model: ReadModel, question: Question) -> pl.DataFrame:
         generation = serving  # A rebuild was switched meanwhile, and the old rows may be gone.
 
 
-async def _figures(read_model: ReadModel, generation: int, question: Question) -> pl.DataFrame:
+async def _figures(read_model: FiguresReader, generation: int, question: Question) -> pl.DataFrame:
     extent = await read_model.extent(generation)
     periods = [] if extent is None else _periods(question, extent)
     by_product = "product" in question.by

@@ -8,6 +8,7 @@ nothing and an answer is of one moment.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,7 @@ from .figure_table import schema_of, sum_keys
 from .projection import Projection
 from .read_model import (
     Effect,
+    FiguresVersion,
     Generation,
     Increments,
     PartitionProgress,
@@ -53,6 +55,7 @@ class MemoryReadModel:
         self._clock = clock
         self._projections = {projection.name: projection for projection in projections}
         self._news = News()
+        self._signing_key = os.urandom(32)
         self._serving = 1
         first = Generation(1, State.SERVING, clock(), clock(), "the first generation")
         self._cells: dict[int, _Cell] = {1: _Cell(first)}
@@ -60,6 +63,17 @@ class MemoryReadModel:
     async def serving(self) -> int:
         await asyncio.sleep(0)
         return self._serving
+
+    async def version(self) -> FiguresVersion:
+        await asyncio.sleep(0)
+        cell = self._cells[self._serving]
+        counted = [(tp, one.next_offset, one.last_fingerprint) for tp, one in cell.inbox.positions.items()]
+        positions = tuple(sorted(one for one in counted if one[1]))
+        return FiguresVersion(self._serving, cell.generation.served_at_us or 0, positions)
+
+    async def signing_key(self) -> bytes:
+        await asyncio.sleep(0)
+        return self._signing_key
 
     async def generations(self) -> Sequence[Generation]:
         await asyncio.sleep(0)

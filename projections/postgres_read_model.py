@@ -18,19 +18,22 @@ from event_store.record import TopicPartition
 
 from .figure_table import sum_keys, sums_schema
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
-from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement, schema, sums_statement
+from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement, sums_statement
 from .projection import Projection
 from .read_model import (
     Effect,
+    FiguresVersion,
     Generation,
     Increments,
     PartitionProgress,
     Period,
     Snapshot,
     State,
+    VersionRow,
     check_can_serve,
     check_takes,
     progress_of,
+    version_of,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +48,16 @@ CREATE TABLE IF NOT EXISTS generation (
     note TEXT NOT NULL
 );
 """
+SIGNING_KEY = """
+CREATE TABLE IF NOT EXISTS signing_key (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    value BYTEA NOT NULL
+);
+INSERT INTO signing_key (id, value)
+VALUES (1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING;
+"""
+TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + postgres_inbox.SCHEMA
+"""Beside those of the figures themselves."""
 CHANNEL = "countinghouse_figures"
 EMPTYING_TIMEOUT_S = 3600.0
 
@@ -55,6 +68,11 @@ LOCK_GENERATIONS = "SELECT pg_advisory_xact_lock(hashtext('countinghouse generat
 kept waiting by batches that come after it. What it guards is read in a later statement than the one that waits.
 """
 FIRST_GENERATION = first_generation_statement(NOW_US)
+SELECT_VERSION = """
+SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
+FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
+WHERE g.state = 'serving' ORDER BY p.topic, p.number
+"""
 SELECT_STATE = "SELECT state FROM generation WHERE number = $1"
 ABANDON_BUILDING = "UPDATE generation SET state = 'abandoned', note = $1 WHERE state = 'building'"
 INSERT_GENERATION = f"""
@@ -74,12 +92,11 @@ WHERE s.generation = $2 AND s.next_offset > coalesce(t.next_offset, 0)
 
 
 class PostgresReadModel:
-    """The read model in the database at `url`, whose tables are made where they are missing."""
+    """The read model in the database at `url`."""
 
     def __init__(self, url: str, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
         self._database = PostgresDatabase(
             url,
-            GENERATIONS + AT_MOST_ONE + postgres_inbox.SCHEMA + schema(projections),
             channel=CHANNEL,
             notify=True,
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
@@ -99,6 +116,19 @@ class PostgresReadModel:
             return await _serving(connection) or 0
 
         return await self._database.transaction(first)
+
+    async def version(self) -> FiguresVersion:
+        async def select(connection: Connection) -> list[VersionRow]:
+            return [tuple(row) for row in await connection.fetch(SELECT_VERSION)]
+
+        found = await self._database.read(select)
+        if not found:
+            await self.serving()
+            found = await self._database.read(select)
+        return version_of(found)
+
+    async def signing_key(self) -> bytes:
+        return bytes(await self._database.read(lambda connection: connection.fetchval("SELECT value FROM signing_key")))
 
     async def generations(self) -> Sequence[Generation]:
         rows = await self._database.read(lambda connection: connection.fetch(SELECT_GENERATIONS))

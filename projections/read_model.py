@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import polars as pl
 
@@ -111,9 +111,77 @@ class Period:
     end: int
 
 
-class ReadModel(Protocol):
+@dataclass(frozen=True, slots=True)
+class FiguresVersion:
+    """What the serving figures are made of. Equal versions of one database mean equal figures.
+
+    Figures change in a commit, which moves a position, or where another generation begins to serve.
+    """
+
+    generation: int
+    served_at_us: int
+    """When it began to serve: a rollback makes an older generation the newer version."""
+    positions: tuple[tuple[TopicPartition, int, int | None], ...]
+    """(partition, next offset, fingerprint of the last record), of the partitions that were counted, sorted."""
+
+    @property
+    def offset(self) -> int:
+        """Records counted, over all partitions."""
+        return sum(next_offset for _, next_offset, _ in self.positions)
+
+
+VersionRow: TypeAlias = tuple[Any, ...]
+"""(generation, when it began to serve, topic, number, next offset, fingerprint): one for each partition that was
+
+counted, or one with None in the place of the last four.
+"""
+
+
+def version_of(rows: Sequence[VersionRow]) -> FiguresVersion:
+    """What the rows of a database say, at least one."""
+    positions = [(TopicPartition(topic, number), *counted) for _, _, topic, number, *counted in rows if topic]
+    return FiguresVersion(rows[0][0], rows[0][1], tuple(sorted(positions)))
+
+
+class FiguresReader(Protocol):
+    """What pages read."""
+
     async def serving(self) -> int:
         """The generation that readers see. Made at the first call, so there is always one."""
+        ...
+
+    async def version(self) -> FiguresVersion:
+        """Of the serving generation, as of one moment."""
+        ...
+
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        """The first and the last bucket that any figure has; None before the first."""
+        ...
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Sums of a figure projection's metrics: columns `product_id` (if `by_product`), `period`, `currency`, metrics.
+
+        `period` is the label; periods without rows are absent. Sorted by these key columns. Raises OverflowError
+        where a sum does not fit into 64 bits.
+        """
+        ...
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        """All rows of a projection, sorted by its key."""
+        ...
+
+
+class ReadModel(FiguresReader, Protocol):
+    async def signing_key(self) -> bytes:
+        """32 bytes, drawn once for each database, that only who reads it knows: processes sign with them."""
         ...
 
     async def generations(self) -> Sequence[Generation]: ...
@@ -141,30 +209,6 @@ class ReadModel(Protocol):
 
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         """The newest dead letters first."""
-        ...
-
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        """Sums of a figure projection's metrics: columns `product_id` (if `by_product`), `period`, `currency`, metrics.
-
-        `period` is the label; periods without rows are absent. Sorted by these key columns. Raises OverflowError
-        where a sum does not fit into 64 bits.
-        """
-        ...
-
-    async def extent(self, generation: int) -> tuple[int, int] | None:
-        """The first and the last bucket that any figure has; None before the first."""
-        ...
-
-    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
-        """All rows of a projection, sorted by its key."""
         ...
 
     async def snapshot(self, generation: int) -> Snapshot:

@@ -17,22 +17,26 @@ from event_store.errors import GenerationChanged
 from event_store.inbox import Position
 from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
-from event_store.sqlite_schema import create_schema
+from event_store.sqlite_schema import open_tables
 
 from .figure_table import sums_schema
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
 from .projection import Projection
 from .read_model import (
     Effect,
+    FiguresVersion,
     Generation,
     PartitionProgress,
     Period,
     Snapshot,
     State,
+    VersionRow,
     check_can_serve,
     check_takes,
     progress_of,
+    version_of,
 )
+from .revisions import FIGURES
 from .sqlite_figures import (
     cells_of,
     columns_statement,
@@ -54,6 +58,21 @@ CREATE TABLE IF NOT EXISTS generation (
 ) STRICT;
 """
 FIRST_GENERATION = first_generation_statement(NOW_US)
+SIGNING_KEY = """
+CREATE TABLE IF NOT EXISTS signing_key (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    value BLOB NOT NULL
+) STRICT;
+INSERT INTO signing_key (id, value) VALUES (1, randomblob(32)) ON CONFLICT DO NOTHING;
+"""
+TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + sqlite_inbox.SCHEMA
+"""Beside those of the figures themselves."""
+SELECT_VERSION = """
+SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
+FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
+WHERE g.state = 'serving' ORDER BY p.topic, p.number
+"""
+SELECT_SIGNING_KEY = "SELECT value FROM signing_key"
 SELECT_STATE = "SELECT state FROM generation WHERE number = ?"
 SELECT_BUILDING = "SELECT number FROM generation WHERE state = 'building'"
 INSERT_GENERATION = f"INSERT INTO generation (state, created_at_us, note) VALUES ('building', {NOW_US}, ?)"  # noqa: S608
@@ -70,7 +89,7 @@ class SqliteReadModel:
     """The read model in the file at `path`, which is made where it is missing."""
 
     def __init__(self, path: Path, projections: Sequence[Projection], crash_points: CrashPoints = NO_CRASH) -> None:
-        create_schema(path, GENERATIONS + AT_MOST_ONE + sqlite_inbox.SCHEMA + schema(projections))
+        open_tables(path, {FIGURES: TABLES + schema(projections)})
         self._file = SqliteFile(
             path,
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
@@ -89,6 +108,20 @@ class SqliteReadModel:
             return _serving(connection) or 0
 
         return await self._file.write(first)
+
+    async def version(self) -> FiguresVersion:
+        def select(connection: sqlite3.Connection) -> list[VersionRow]:
+            return connection.execute(SELECT_VERSION).fetchall()
+
+        found = await self._file.read(select)
+        if not found:
+            await self.serving()
+            found = await self._file.read(select)
+        return version_of(found)
+
+    async def signing_key(self) -> bytes:
+        row = await self._file.read(lambda connection: connection.execute(SELECT_SIGNING_KEY).fetchone())
+        return bytes(row[0])
 
     async def generations(self) -> Sequence[Generation]:
         rows = await self._file.read(lambda connection: connection.execute(SELECT_GENERATIONS).fetchall())

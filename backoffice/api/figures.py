@@ -9,11 +9,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct, field
 
-from backoffice.pipeline import CompletenessStamp, Pipeline
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
 from projections.figures import Question, figures, grouping
 from projections.periods import QuestionError, Range, day_named
-from projections.read_model import ReadModel
+from projections.read_model import FiguresReader
 
 MAX_ROWS = 100_000
 PARAMETERS = frozenset({"by", "tz", "from", "to", "product", "ratios"})
@@ -54,7 +55,7 @@ Products = Annotated[list[str] | None, QueryParameter(name="product", descriptio
 Ratios = Annotated[bool, QueryParameter(description="with the ratios, null where there is nothing to divide by")]
 
 
-def route(read_model: ReadModel, pipeline: Pipeline, default_tz: str) -> HTTPRouteHandler:
+def route(reader: FiguresReader, pipeline: Pipeline, default_tz: str) -> HTTPRouteHandler:
     @get("/api/figures", responses=RESPONSES, summary="Figures", operation_id="figures", tags=["figures"])
     async def answer(
         request: Request[Any, Any, Any],
@@ -69,13 +70,13 @@ def route(read_model: ReadModel, pipeline: Pipeline, default_tz: str) -> HTTPRou
         asked = Range(day_named(first) if first else None, day_named(last) if last else None)
         question = Question(grouping(by), tz, asked, tuple(products) if products else None, ratios)
         stamp = await pipeline.completeness()
-        return await _answer(read_model, question, stamp)
+        return await _answer(reader, question, stamp)
 
     return answer
 
 
-async def _answer(read_model: ReadModel, question: Question, stamp: CompletenessStamp) -> FiguresAnswer:
-    rows = await figures(read_model, question)
+async def _answer(reader: FiguresReader, question: Question, stamp: CompletenessStamp) -> FiguresAnswer:
+    rows = await figures(reader, question)
     if rows.height > MAX_ROWS:
         raise TooManyRows(f"the answer has {rows.height} rows, the most is {MAX_ROWS}; ask for fewer days or products")
     (first, last) = (question.asked.first, question.asked.last)

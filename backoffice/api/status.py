@@ -5,7 +5,8 @@ from __future__ import annotations
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-from backoffice.pipeline import Pipeline, PipelineStatus
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import PipelineStatus
 from backoffice.problems import RESPONSES
 
 

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-from prometheus_client import CollectorRegistry
-
+from backoffice.archive_report import ArchiveReport
+from backoffice.loop_turns import LoopTurns
 from backoffice.probe import probe
+from backoffice.process_metrics import process_registry
 from backoffice.settings import Settings
 from backoffice.stores import Stores
-from backoffice.troubles import Troubles
 from event_store.archiver import Archiver
 from event_store.crash_points import CrashPoints
+from event_store.topics import PARTITIONS
 
-log = structlog.get_logger()
 
-
-async def run_archiver(settings: Settings, stop: asyncio.Event) -> None:
-    troubles = Troubles()
-
-    def failed(error: Exception, retry_in_s: float) -> None:
-        if troubles.note("archive", str(error), retry_in_s):
-            log.warning(
-                "Archiving failed and is tried again until it works; the log has everything.",
-                action="archiver.failed",
-                error=str(error),
-            )
-
+async def run_archiver(settings: Settings, stop: asyncio.Event, turns: LoopTurns) -> None:
+    registry = process_registry(settings.data_dir, turns)
+    report = ArchiveReport(registry)
     async with (
         Stores(settings, CrashPoints.from_environment()) as stores,
-        probe(settings.probe_host, settings.archiver_port, CollectorRegistry(), troubles),
+        probe(settings.probe_host, settings.archiver_port, registry, report.troubles, turns),
     ):
-        archiver = Archiver(stores.history(), min_records=settings.archive_segment_records, failed=failed)
+        if stores.log_is_served:
+            await stores.topic_admin().require(PARTITIONS)
+        archiver = Archiver(stores.history(), report, min_records=settings.archive_segment_records)
         await archiver.run(stop)

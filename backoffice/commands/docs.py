@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
-from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 from typer.core import TyperGroup
 
 from backoffice.commands.config import settings_page
-from backoffice.consumer_report import ConsumerReport
-from backoffice.metrics import PipelineCollector
-from backoffice.pipeline import CompletenessStamp, LaneStatus, PartitionStatus, PipelineStatus
-from backoffice.relay_report import RelayReport
+from backoffice.declared_metrics import Declared, declared
 
 COMMANDS_HEAD = """\
 # Commands
@@ -29,11 +24,10 @@ an option, a setting, an address or a data folder in use. This page is written b
 METRICS_HEAD = """\
 # Metrics
 
-In Prometheus' text format. Labels are topics and partitions, never ids, so their number is bounded. This page is
-written by `make docs`.
+In Prometheus' text format. Labels are topics, partitions and words of ours, never ids, so their number is bounded.
+What they are called elsewhere, rules for alerts and a dashboard for Grafana: [observability.md](observability.md). This
+page is written by `make docs`.
 """
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def write_pages(folder: Path, app: typer.Typer, api_collector: Collector) -> None:
@@ -81,26 +75,13 @@ def _parameter(one: Any) -> str:
 
 
 def metrics_page(api_collector: Collector) -> str:
-    collectors: Mapping[str, Callable[[CollectorRegistry], object]] = {
-        "Of the dashboard, at `/metrics`: the whole pipeline, read at each scrape": _register_pipeline,
-        "Of the commerce API, at `/metrics`": lambda registry: registry.register(api_collector),
-        "Of the relay, on the port `COUNTINGHOUSE_RELAY_PORT`": RelayReport,
-        "Of the consumer, on the port `COUNTINGHOUSE_CONSUMER_PORT`": ConsumerReport,
-    }
     text = METRICS_HEAD
-    for title, register in collectors.items():
-        registry = CollectorRegistry()
-        register(registry)
-        text += f"\n## {title}\n\n| metric | type | meaning |\n|---|---|---|\n"
-        for family in registry.collect():
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            text += f"| `{name}` | {family.type} | {family.documentation.rstrip('.')}. |\n"
+    for title, metrics in declared(api_collector).items():
+        text += f"\n## {title}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
+        text += "".join(map(_metric, metrics))
     return text
 
 
-def _register_pipeline(registry: CollectorRegistry) -> None:
-    """A pipeline that has counted something shows every metric there is."""
-    lane = LaneStatus("orders", 0, "shop", 0, 0, 0, 0, 0, None, 0.0, 0, None, None)
-    partition = PartitionStatus("orders", 0, 0, 0, 0, 0, 0.0, None, EPOCH, 0, 0, [], log_changed=False, stopped=None)
-    stamp = CompletenessStamp("ok", EPOCH, 0, 0, 0, 0, 1)
-    registry.register(PipelineCollector(PipelineStatus(EPOCH, stamp, [lane], [partition], [], [])))
+def _metric(one: Declared) -> str:
+    labels = ", ".join(f"`{name}`" for name in one.labels)
+    return f"| `{one.name}` | {one.type} | {labels} | {one.meaning.rstrip('.')}. |\n"

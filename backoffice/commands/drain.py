@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backoffice.pipeline import Pipeline, PipelineStatus
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import PipelineStatus
 
 POLL_S = 0.25
 """The longest between two looks; a commit of the consumer is looked at as soon as it is seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from backoffice.pipeline import CompletenessStamp, PipelineStatus
+from backoffice.guarded_cache import CacheStatus
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import CompletenessStamp, PipelineStatus
 
 
 class NothingStartedError(Exception):
@@ -30,6 +33,14 @@ def require_files(files: Mapping[str, Path]) -> None:
 
 def status_json(status: PipelineStatus) -> bytes:
     return msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n"
+
+
+async def watched(pipeline: Pipeline, over_s: float) -> PipelineStatus:
+    """The status, with rates measured over `over_s`; without them for 0."""
+    if over_s:
+        await pipeline.completeness()
+        await asyncio.sleep(over_s)
+    return await pipeline.status()
 
 
 def print_status(console: Console, status: PipelineStatus) -> None:
@@ -56,26 +67,41 @@ def _parts(status: PipelineStatus) -> list[RenderableType]:
     parts += [Text(f"  {line}", style="yellow") for line in _remarks(status)]
     if status.dead_letters:
         parts += ["", _dead_letters(status)]
-    return [*parts, "", _generations(status)]
+    parts += ["", _generations(status)]
+    if status.cache is not None and not status.cache.usable:
+        parts += ["", Text(_without_cache(status.cache), style="yellow")]
+    return parts
+
+
+def _without_cache(cache: CacheStatus) -> str:
+    return f"The cache at {cache.address} can't be used, and the database answers instead: {cache.detail}"
 
 
 def _lanes(status: PipelineStatus) -> Table:
-    table = _table("Outbox", ["lane"], ["ready", "claimed", "failed", "dead", "sent", "oldest waiting"], ["relay"])
+    numbers = ["ready", "claimed", "failed", "dead", "sent", "sent/s", "oldest waiting"]
+    table = _table("Outbox", ["lane"], numbers, ["relay"])
     for one in status.lanes:
-        counts = (one.ready, one.claimed, one.failed, one.dead, one.sent)
+        counts = (one.ready, one.claimed, one.failed, one.dead, one.sent, _rate(one.sent_per_s))
         waits = _seconds(one.oldest_waiting_s) if one.waiting else ""
         table.add_row(f"{one.topic}/{one.partition}", *map(str, counts), waits, Text(one.owner or "nobody"))
     return table
 
 
 def _partitions(status: PipelineStatus) -> Table:
-    numbers = ["log end", "position", "lag", "lag time", "repeats", "dead", "holes"]
-    table = _table("Log and figures", ["partition"], numbers, [])
+    numbers = ["log end", "position", "lag", "lag time", "new/s", "counted/s", "repeats", "dead", "holes", "rebalances"]
+    table = _table(f"Log and figures{_measured(status)}", ["partition"], numbers, ["consumer"])
     for one in status.partitions:
-        counts = (one.log_end, one.position, one.lag_events)
-        rest = (one.duplicates, one.dead, len(one.holes))
-        table.add_row(f"{one.topic}/{one.partition}", *map(str, counts), _seconds(one.lag_s), *map(str, rest))
+        ends = (one.log_end, one.position, one.lag_events)
+        rates = (_rate(one.arrived_per_s), _rate(one.counted_per_s))
+        rest = (one.duplicates, one.dead, len(one.holes), one.rebalances)
+        cells = (*ends, _seconds(one.lag_s), *rates, *rest)
+        table.add_row(f"{one.topic}/{one.partition}", *map(str, cells), Text(one.consumer or "nobody"))
     return table
+
+
+def _measured(status: PipelineStatus) -> str:
+    consumers = f"; {status.consumers} {'consumer' if status.consumers == 1 else 'consumers'} at work"
+    return consumers if status.rates_over_s is None else f"{consumers}; rates over {status.rates_over_s:.1f} s"
 
 
 def _remarks(status: PipelineStatus) -> list[str]:
@@ -123,6 +149,10 @@ def _table(title: str, left: list[str], numbers: list[str], right: list[str]) ->
     for name in right:
         table.add_column(name, overflow="fold")
     return table
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"
 
 
 def _seconds(value: float | None) -> str:

@@ -13,11 +13,13 @@ from dataclasses import replace
 import httpx
 
 from backoffice.address import AddressTakenError, listen
+from backoffice.commands.topics import apply_topics
 from backoffice.loopback import refuse_open_listen
 from backoffice.occupancy import Occupancy
 from backoffice.serve import run_until_stopped
 from backoffice.settings import Settings, read_settings, variable
 from backoffice.supervisor import Child, Supervisor
+from event_store.connect import file_of
 
 ADDRESS_WAIT_S = 5.0
 """How long `up` waits for an address that the processes of an `up` that was killed may still be leaving."""
@@ -29,9 +31,9 @@ Say = Callable[[str], None]
 
 
 def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
-    """Runs until SIGTERM or SIGINT; True when every process ended by itself.
+    """Runs until SIGTERM or SIGINT; True when every process ended by itself. A server's log has its topics made first.
 
-    Raises OpenListenError, OccupiedError and AddressTakenError before anything is started.
+    Raises OpenListenError, OccupiedError, AddressTakenError and LogUnusable before anything is started.
     """
     refuse_open_listen(settings.dashboard_host, settings.insecure_listen)
     occupancy = Occupancy(settings.data_dir)
@@ -41,6 +43,8 @@ def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
         outcome: list[bool] = []
 
         async def work(stop: asyncio.Event) -> None:
+            if file_of(settings.log_url) is None:
+                await apply_topics(settings)
             telling = asyncio.create_task(_tell_addresses(settings, say))
             supervisor = Supervisor([*children(settings), *extra], grace_s=settings.stop_grace_s)
             outcome.append(await supervisor.run(stop))

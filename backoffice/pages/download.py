@@ -37,7 +37,7 @@ def route(sources: Sources) -> HTTPRouteHandler:
         selection = selected(query, sources.default_tz, sources.pipeline.now_us())
         products = tuple(query.getall("id", [])) or None
         by = grouping(query.get("by", "product"))
-        answer = await figures(sources.read_model, Question(by, selection.tz, selection.asked, products, ratios=True))
+        answer = await figures(sources.figures, Question(by, selection.tz, selection.asked, products, ratios=True))
         return Response(
             without_formulas(answer).write_csv().encode(),
             headers={"Content-Disposition": 'attachment; filename="figures.csv"'},

@@ -12,9 +12,10 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Template
 
-from backoffice.pipeline import CompletenessStamp, Pipeline
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import CompletenessStamp
 from projections.periods import zone_named
-from projections.read_model import ReadModel
+from projections.read_model import FiguresReader
 
 from .selection import PRESETS, ZONES, Selection, selected
 
@@ -27,7 +28,7 @@ PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline")
 class Sources:
     """Where pages read from."""
 
-    read_model: ReadModel
+    figures: FiguresReader
     pipeline: Pipeline
     default_tz: str
 

@@ -17,7 +17,7 @@ DAYS_A_PAGE = 31
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     question = Question(("day",), selection.tz, selection.asked, ratios=True)
-    rows = (await figures(sources.read_model, question)).to_dicts()
+    rows = (await figures(sources.figures, question)).to_dicts()
     (shown, pager) = paged(rows[::-1], selection, DAYS_A_PAGE)
     return {
         "cards": cards(rows, over_products=True),
@@ -26,7 +26,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
         "totals": [(row["currency"], cells(row)) for row in totals(rows)],
         "pager": pager,
         "note": PER_PRODUCT_NOTE,
-        "never": not rows and await sources.read_model.extent(await sources.read_model.serving()) is None,
+        "never": not rows and await sources.figures.extent(await sources.figures.serving()) is None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backoffice.pipeline import PipelineStatus
+from backoffice.pipeline_status import PipelineStatus
 from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
@@ -18,6 +18,9 @@ async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
 
 
 def _summed(status: PipelineStatus) -> dict[str, Any]:
+    sent = [lane.sent_per_s for lane in status.lanes if lane.sent_per_s is not None]
+    arrived = [one.arrived_per_s for one in status.partitions if one.arrived_per_s is not None]
+    counted = [one.counted_per_s for one in status.partitions if one.counted_per_s is not None]
     lags = [one.lag_s for one in status.partitions if one.lag_s is not None]
     return {
         "sent": sum(lane.sent for lane in status.lanes),
@@ -29,6 +32,10 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
         "duplicates": sum(one.duplicates for one in status.partitions),
         "dead": sum(one.dead for one in status.partitions),
         "holes": [(one, hole) for one in status.partitions for hole in one.holes],
+        "rebalances": sum(one.rebalances for one in status.partitions),
+        "sent_per_s": sum(sent) if sent else None,
+        "arrived_per_s": sum(arrived) if arrived else None,
+        "counted_per_s": sum(counted) if counted else None,
         "late_after_s": LATE_AFTER_S,
     }
 

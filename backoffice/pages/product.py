@@ -42,14 +42,14 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
 
 
 async def _listing(sources: Sources, product_id: str) -> dict[str, Any] | None:
-    listed = await sources.read_model.rows(await sources.read_model.serving(), LISTINGS.name)
+    listed = await sources.figures.rows(await sources.figures.serving(), LISTINGS.name)
     rows = listed.filter(pl.col("product_id") == product_id).to_dicts()
     return rows[0] if rows else None
 
 
 async def _days(sources: Sources, selection: Selection, product_id: str, asked: Range) -> list[dict[str, Any]]:
     question = Question(("day",), selection.tz, asked, (product_id,), ratios=True)
-    return (await figures(sources.read_model, question)).to_dicts()
+    return (await figures(sources.figures, question)).to_dicts()
 
 
 async def _hours(sources: Sources, selection: Selection, product_id: str) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ async def _hours(sources: Sources, selection: Selection, product_id: str) -> Map
         return {"day": None}
     day = day_named(selection.more["day"])
     question = Question(("hour",), selection.tz, Range(day, day), (product_id,), ratios=True)
-    rows = (await figures(sources.read_model, question)).to_dicts()
+    rows = (await figures(sources.figures, question)).to_dicts()
     return {
         "day": day,
         "hours": [(row["hour"], row["currency"], cells(row)) for row in rows],

@@ -24,7 +24,7 @@ class UnknownDirection(QuestionError):
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     question = Question(("product",), selection.tz, selection.asked, ratios=True)
-    answer = await figures(sources.read_model, question)
+    answer = await figures(sources.figures, question)
     names = await _names(sources)
     rows = [{**row, "name": names.get(row["product_id"], "")} for row in answer.to_dicts()]
     found = _found(rows, selection.more.get("q", ""))
@@ -41,12 +41,12 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
         "by": by,
         "direction": direction,
         "sort_link": lambda name: _sort_link(selection, name, by, direction),
-        "never": not rows and await sources.read_model.extent(await sources.read_model.serving()) is None,
+        "never": not rows and await sources.figures.extent(await sources.figures.serving()) is None,
     }
 
 
 async def _names(sources: Sources) -> dict[str, str]:
-    listed = await sources.read_model.rows(await sources.read_model.serving(), LISTINGS.name)
+    listed = await sources.figures.rows(await sources.figures.serving(), LISTINGS.name)
     return dict(zip(listed["product_id"].to_list(), listed["name"].to_list(), strict=True))
 
 

@@ -1,4 +1,5 @@
-// Reads the page again every two seconds and puts in place what changed. Without it the pages work as well.
+// Reads the page again when figures have moved, and every two seconds, and puts in place what changed. Without it the
+// pages work as well.
 "use strict";
 
 const EVERY_MS = 2000;
@@ -39,8 +40,19 @@ async function refresh() {
   if (replace(fresh) && version !== undefined) content.dataset.version = version;
 }
 
+let timer = 0;
+let asking = false;
+let told = false; // Whether something was counted since we last asked.
+let restUntil = 0;
+
+function askIn(ms) {
+  clearTimeout(timer);
+  timer = setTimeout(run, ms);
+}
+
 async function run() {
   const began = performance.now();
+  [asking, told] = [true, false];
   if (!document.hidden) {
     try {
       await refresh();
@@ -49,7 +61,29 @@ async function run() {
       connection.textContent = "No answer from the dashboard: what you see is the last it said.";
     }
   }
-  setTimeout(run, Math.max(EVERY_MS, REST * (performance.now() - began)));
+  const rest = REST * (performance.now() - began);
+  [asking, restUntil] = [false, performance.now() + rest];
+  askIn(told ? rest : Math.max(EVERY_MS, rest));
 }
 
-if (document.querySelector("[data-live]") !== null) setTimeout(run, EVERY_MS);
+function moved() {
+  told = true;
+  if (!asking) askIn(Math.max(0, restUntil - performance.now()));
+}
+
+// The server tells when figures have moved. A hidden page listens to nothing: a browser has few connections to give.
+let stream = null;
+
+function listen() {
+  stream?.close();
+  stream = null;
+  if (document.hidden) return;
+  stream = new EventSource("/live");
+  stream.addEventListener("figures", moved);
+}
+
+if (document.querySelector("[data-live]") !== null) {
+  askIn(EVERY_MS);
+  listen();
+  document.addEventListener("visibilitychange", listen);
+}

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.architecture.sources import PACKAGES, ROOT, Source, sources
+from tests.architecture.sources import PACKAGES, ROOT, sources
 
 MAY_IMPORT = {
     "event_store": {"event_store"},
@@ -21,6 +21,7 @@ COMPOSITION_ROOT = "backoffice/__main__.py"
 DRIVERS = {
     "sqlite3": ["*/sqlite_*.py"],
     "aiosqlite": ["*/sqlite_*.py"],
+    "alembic": ["*/alembic_*.py"],
     "aiohttp": ["*/aiohttp_*.py"],
     "yarl": ["*/aiohttp_*.py"],
     "aiokafka": ["*/kafka_*.py"],
@@ -35,16 +36,20 @@ DRIVERS = {
         "backoffice/options.py",
         "backoffice/commands/docs.py",
     ],
-    "pydantic_settings": ["backoffice/settings.py"],
+    "pydantic_settings": ["backoffice/*settings.py", "backoffice/settings_file.py"],
     "jinja2": ["backoffice/dashboard.py", "backoffice/pages/*"],
     "structlog": ["backoffice/*", "producer_api/*"],
     "inotify_simple": ["*/inotify_*.py"],
+    "opentelemetry": ["*/opentelemetry_*.py"],
     "fcntl": ["backoffice/occupancy.py"],
 }
 """Library → the only files that may import it."""
 
 NO_HTTP = ("litestar", "uvicorn", "httpx", "aiohttp", "http", "wsgiref", "jinja2", "starlette")
 """What the facts and the figures know nothing of."""
+
+EXTRA = {"opentelemetry": {"opentelemetry_api", "opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http"}}
+"""What may be absent → the distributions that bring it."""
 
 NOT_IMPORTED = {"aiosqlite", "httptools", "tzdata"}
 """Needed by a library at run time: SQLAlchemy's driver, uvicorn's parser, zoneinfo's data."""
@@ -103,22 +108,30 @@ def test_a_relay_starts_without_the_libraries_of_figures_and_pages() -> None:
 
 def test_every_dependency_is_imported_and_every_import_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.match(r"[\w-]+", line)[0].replace("-", "_") for line in project["dependencies"]}  # type: ignore[index]
+    declared = set(map(_name, project["dependencies"]))
+    extras = {_name(line) for lines in project["optional-dependencies"].values() for line in lines}
     imported = {name.partition(".")[0] for source in EVERY_SOURCE for name in source.imports()}
-    foreign = imported - sys.stdlib_module_names - set(PACKAGES)
+    foreign = imported - sys.stdlib_module_names - set(PACKAGES) - EXTRA.keys()
     assert foreign - {"pydantic_core"} - declared == set()  # pydantic_core is pydantic's own, in its exact version.
     assert declared - foreign == NOT_IMPORTED
+    assert EXTRA.keys() <= imported
+    assert {distribution for distributions in EXTRA.values() for distribution in distributions} == extras
+
+
+def _name(requirement: str) -> str:
+    return re.match(r"[\w-]+", requirement)[0].replace("-", "_")  # type: ignore[index]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_every_module_opens_nothing_and_starts_nothing(package: str) -> None:
     """Our modules' third-party imports come first, unwatched; then ours, under an audit hook."""
     ours = [source for source in sources(package) if source.place != COMPOSITION_ROOT]
-    assert _output(WATCHED_IMPORT, *_third_party(ours), "--", *(source.module for source in ours)) == "[]"
+    assert _output(WATCHED_IMPORT, *_third_party(), "--", *(source.module for source in ours)) == "[]"
 
 
-def _third_party(ours: list[Source]) -> list[str]:
-    names = {name for source in ours for name in source.imports()}
+def _third_party() -> list[str]:
+    """Of all packages: a module of one may import another's."""
+    names = {name for source in EVERY_SOURCE for name in source.imports()}
     return sorted(name for name in names if name.partition(".")[0] not in PACKAGES)
 
 

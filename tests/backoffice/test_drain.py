@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from backoffice.commands.drain import drain, progress_line, remarks
-from backoffice.pipeline import PipelineStatus
+from backoffice.pipeline_status import PipelineStatus
 from event_store.events import RecordWithheld
 from event_store.record import Record, TopicPartition
 from tests.web.shop import Shop, viewed

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable
 
 import httpx
@@ -10,10 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from backoffice.address import AddressTakenError
+from backoffice.loop_turns import LoopTurns
 from backoffice.probe import STUCK_S, _Answers, probe
 from backoffice.relay_report import RelayReport
+from backoffice.tracing import Untraced
 from backoffice.troubles import REPEAT_S, Troubles
 from event_store.errors import LaneAhead, LogUnavailable
+from event_store.outbox import ClaimedRow
 from event_store.record import TopicPartition
 from tests.servers.ports import free_port
 
@@ -27,9 +29,9 @@ def port() -> int:
 
 async def test_a_process_is_ready_until_something_keeps_it_from_its_work(port: int) -> None:
     registry = CollectorRegistry()
-    report = RelayReport(registry)
+    report = RelayReport(registry, Untraced())
     async with (
-        probe("127.0.0.1", port, registry, report.troubles),
+        probe("127.0.0.1", port, registry, report.troubles, LoopTurns()),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         assert (await client.get("/readyz")).status_code == 200
@@ -38,7 +40,7 @@ async def test_a_process_is_ready_until_something_keeps_it_from_its_work(port: i
         assert failed.status_code == 503
         assert failed.json()["troubles"] == {"order-events/3": "the log is away"}
         assert (await client.get("/livez")).status_code == 200
-        report.published(LANE, 7, 0.002)
+        report.published(LANE, [ClaimedRow(1, "event", "key", b"{}")] * 7, 0.002)
         assert (await client.get("/readyz")).status_code == 200
         metrics = (await client.get("/metrics")).text
         assert 'countinghouse_relay_published_total{topic="order-events"} 7.0' in metrics
@@ -50,8 +52,11 @@ async def test_a_process_is_ready_until_something_keeps_it_from_its_work(port: i
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_a_loop_that_no_longer_turns_is_neither_live_nor_ready(path: str) -> None:
-    answers = _Answers(CollectorRegistry(), Troubles())
-    answers._turned = time.monotonic() - STUCK_S - 1
+    now = [0.0]
+    turns = LoopTurns(lambda: now[0])
+    turns.begin()
+    now[0] += STUCK_S + 1
+    answers = _Answers(CollectorRegistry(), Troubles(), turns)
     statuses: list[str] = []
 
     def start_response(status: str, *_: object) -> Callable[[bytes], object]:
@@ -64,7 +69,7 @@ def test_a_loop_that_no_longer_turns_is_neither_live_nor_ready(path: str) -> Non
 
 
 async def test_port_zero_answers_nobody() -> None:
-    async with probe("127.0.0.1", 0, CollectorRegistry(), Troubles()):
+    async with probe("127.0.0.1", 0, CollectorRegistry(), Troubles(), LoopTurns()):
         await asyncio.sleep(0)
 
 
@@ -73,7 +78,7 @@ async def test_a_taken_port_is_named(port: int) -> None:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with pytest.raises(AddressTakenError, match=f"port {port}"):
-            async with probe("127.0.0.1", port, CollectorRegistry(), Troubles()):
+            async with probe("127.0.0.1", port, CollectorRegistry(), Troubles(), LoopTurns()):
                 pass
 
 

@@ -116,8 +116,9 @@ def test_each_bad_value_is_one_line_that_names_its_variable(monkeypatch: pytest.
 def test_an_address_that_this_version_cannot_open_is_refused_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (line,) = problems(monkeypatch, COUNTINGHOUSE_COMMERCE_DB_URL="postgresql+asyncpg://shop:canary@db/shop")
+    (line,) = problems(monkeypatch, COUNTINGHOUSE_COMMERCE_DB_URL="mysql+asyncmy://shop:canary@db/shop")
     assert line.startswith("COUNTINGHOUSE_COMMERCE_DB_URL: must be sqlite+aiosqlite:///")
+    assert "or postgresql+asyncpg://" in line
     assert "canary" not in line
 
 
@@ -186,9 +187,76 @@ def test_another_address_is_refused_without_its_password(
         "postgresql+asyncpg://shop:secret@db.example/figures?sslmode=verify-full",
     ],
 )
-def test_figures_may_lie_in_postgresql(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setenv("COUNTINGHOUSE_BACKOFFICE_DB_URL", address)
-    assert Settings().backoffice_db_url == address
+@pytest.mark.parametrize("name", ["commerce_db_url", "backoffice_db_url"])
+def test_either_database_may_lie_in_postgresql(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
+    monkeypatch.setenv(variable(name), address)
+    assert getattr(Settings(), name) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql+asyncpg://shop:secret@db.example/figures", "sslmode=verify-full"),
+        ("postgresql+asyncpg://shop:secret@db.example/figures?sslmode=prefer", "without encryption"),
+        ("postgresql+asyncpg://shop:secret@127.0.0.1", "postgresql+asyncpg://user:password@host:port/name"),
+        ("postgresql://shop:secret@127.0.0.1/figures", "postgresql+asyncpg://user:password@host:port/name"),
+    ],
+)
+@pytest.mark.parametrize("name", ["COUNTINGHOUSE_COMMERCE_DB_URL", "COUNTINGHOUSE_BACKOFFICE_DB_URL"])
+def test_another_address_of_a_database_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str, said: str
+) -> None:
+    (problem,) = problems(monkeypatch, **{name: address})
+    assert problem.startswith(name)
+    assert said in problem
+    assert "secret" not in problem
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "memory://",
+        "redis://127.0.0.1",
+        "redis://localhost:6379/3",
+        "redis://:secret@[::1]:6379",
+        "rediss://shop:secret@cache.example:6380/0?ssl_ca_certs=/etc/ca.pem",
+    ],
+)
+def test_a_cache_is_this_process_or_a_server(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("COUNTINGHOUSE_CACHE_URL", address)
+    assert Settings().cache_url == address
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis://:secret@cache.example:6379", "use rediss://, or set COUNTINGHOUSE_ALLOW_PLAINTEXT"),
+        ("redis://:secret@127.0.0.1.example", "without encryption"),
+        ("redis://:secret@127.0.0.1:port", "must be memory://"),
+        ("redis://:secret@127.0.0.1:99999", "must be memory://"),
+        ("redis://:secret@127.0.0.1/first", "must be memory://"),
+        ("redis://:secret@127.0.0.1?socket_timeout=0", "must be memory://"),
+        ("rediss://:secret@cache.example?ssl_cert_reqs=none", "must be memory://"),
+        ("redis://:secret@127.0.0.1#x", "must be memory://"),
+        ("redis://", "must be memory://"),
+        ("memory://:secret@here", "must be memory://"),
+        ("memcached://:secret@127.0.0.1", "must be memory://"),
+        ("unix:///run/secret.sock", "must be memory://"),
+    ],
+)
+def test_another_address_of_the_cache_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, address: str, said: str
+) -> None:
+    (problem,) = problems(monkeypatch, COUNTINGHOUSE_CACHE_URL=address)
+    assert problem.startswith("COUNTINGHOUSE_CACHE_URL")
+    assert said in problem
+    assert ":secret@" not in problem
+
+
+def test_a_cache_may_be_elsewhere_in_plain_text_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTINGHOUSE_CACHE_URL", "redis://cache.example:6379")
+    monkeypatch.setenv("COUNTINGHOUSE_ALLOW_PLAINTEXT", "true")
+    assert Settings().cache_url == "redis://cache.example:6379"
 
 
 def test_the_command_shows_value_default_source_and_meaning_of_every_setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,8 +13,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from backoffice.commands.status import NothingStartedError, print_status, require_files, status_json
-from backoffice.pipeline import (
+from backoffice.commands.status import NothingStartedError, print_status, require_files, status_json, watched
+from backoffice.guarded_cache import CacheStatus
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import (
     CompletenessStamp,
     DeadLetterCount,
     GenerationStatus,
@@ -26,6 +29,8 @@ from event_store.envelope import stamp
 from event_store.log import Bounds
 from event_store.memory_log import MemoryLog
 from event_store.record import Record, TopicPartition
+from projections.catalogue import PROJECTIONS
+from projections.projector import Projector
 from tests.web.shop import PARTITIONS, Shop, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
@@ -141,6 +146,66 @@ async def test_a_partition_where_counting_stopped_says_why(shop: Shop) -> None:
     assert f"{tp} is stopped: too many records [of it] can't be counted" in printed(status)
 
 
+async def test_a_partition_says_who_counts_it_and_how_often_it_changed_hands(shop: Shop) -> None:
+    partitions = ["partition/catalog-events/0", "partition/catalog-events/1"]
+    await shop.leases.take([*partitions, "member/first"], "first", 15)
+    shop.clock.passes(60)
+    await shop.leases.take([*partitions[:1], "member/second"], "second", 15)
+    status = await shop.pipeline.status()
+    held = {(one.topic, one.partition): (one.consumer, one.rebalances) for one in status.partitions}
+    assert held["catalog-events", 0] == ("second", 1)
+    assert held["catalog-events", 1] == (None, 0)
+    assert held["order-events", 0] == (None, 0)
+    assert status.consumers == 1
+    assert "1 consumer at work" in printed(status)
+
+
+async def test_two_looks_tell_how_fast_events_move(shop: Shop) -> None:
+    pipeline = shop.pipeline
+    first = await pipeline.status()
+    assert first.rates_over_s is None
+    assert {one.counted_per_s for one in first.partitions} == {None}
+    for _ in range(30):
+        shop.accepts(*viewed(AUTUMN, "A"))
+    await shop.sends()
+    shop.clock.passes(10)
+    sent = await pipeline.status()
+    assert sent.rates_over_s == 10
+    assert [one.sent_per_s for one in sent.lanes if one.sent_per_s] == [3.0]
+    one = partition_with_records(sent)
+    assert (one.arrived_per_s, one.counted_per_s) == (3.0, 0.0)
+    await shop.counts()
+    shop.clock.passes(5)
+    one = partition_with_records(await pipeline.status())
+    assert (one.arrived_per_s, one.counted_per_s) == (2.0, 2.0)
+    assert "rates over 15.0 s" in printed(await pipeline.status())
+
+
+async def test_a_page_that_only_shows_figures_looks_too(shop: Shop) -> None:
+    pipeline = shop.pipeline
+    await pipeline.completeness()
+    await shop.happened(*(viewed(AUTUMN, "A") for _ in range(4)))
+    shop.clock.passes(2)
+    assert partition_with_records(await pipeline.status()).counted_per_s == 2.0
+
+
+async def test_the_command_looks_twice_unless_told_not_to(shop: Shop) -> None:
+    seconds = itertools.count(1)
+    ports = (shop.outbox, shop.log, shop.read_model, shop.leases)
+    assert (await watched(Pipeline(*ports, now_us=lambda: next(seconds) * 1_000_000), 0)).rates_over_s is None
+    assert (await watched(Pipeline(*ports, now_us=lambda: next(seconds) * 1_000_000), 0.001)).rates_over_s == 1
+
+
+async def test_a_generation_that_is_built_says_how_far_it_has_come(shop: Shop) -> None:
+    await shop.happened(*(viewed(AUTUMN, "A") for _ in range(4)))
+    building = await shop.read_model.begin_generation("proof")
+    one = partition_with_records(await shop.pipeline.status())
+    assert {one.counted_ratio for one in (await shop.pipeline.status()).generations} == {None, 0.0}
+    projector = Projector(shop.read_model, building, False, PROJECTIONS, shop.codec)
+    await projector.apply(await shop.log.read(TopicPartition(one.topic, one.partition), 0, 3))
+    assert {one.counted_ratio for one in (await shop.pipeline.status()).generations} == {None, 0.75}
+
+
 class CountedMeanwhile(MemoryLog):
     """After its bounds were read, another record comes and is counted, before anybody reads the positions."""
 
@@ -183,7 +248,16 @@ async def test_the_json_has_every_stage_and_reads_back_as_it_was(shop: Shop) -> 
 
 @pytest.mark.parametrize(
     "kind",
-    [PipelineStatus, CompletenessStamp, LaneStatus, PartitionStatus, HandledHole, DeadLetterCount, GenerationStatus],
+    [
+        PipelineStatus,
+        CompletenessStamp,
+        LaneStatus,
+        PartitionStatus,
+        HandledHole,
+        DeadLetterCount,
+        GenerationStatus,
+        CacheStatus,
+    ],
 )
 def test_every_field_of_the_json_is_documented(kind: type[msgspec.Struct]) -> None:
     documented = set(re.findall(r"`(\w+)`", DOCS.read_text(encoding="utf-8")))

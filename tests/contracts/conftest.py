@@ -14,6 +14,9 @@ from uuid import uuid4
 
 import pytest
 
+from backoffice.cache import Cache
+from backoffice.memory_cache import MemoryCache
+from backoffice.redis_cache import RedisCache
 from event_store.codec import Draft
 from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_log import KafkaLog
@@ -34,9 +37,12 @@ from projections.postgres_read_model import PostgresReadModel
 from projections.read_model import ReadModel
 from projections.sqlite_read_model import SqliteReadModel
 from tests.servers.kafka import Broker
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import NEWEST, PostgresServer, older_versions
+from tests.servers.valkey import Valkey
 
-POSTGRES = "postgres database"
+POSTGRES = "postgres"
+CACHE_TTL_S = 0.3
+"""Of the caches under test."""
 LANES = {"catalog-events": 2, "order-events": 1}
 """Topic → partitions, in every outbox under test."""
 
@@ -57,8 +63,9 @@ class Place:
 
     folder: Path
     clock: Clock
-    postgres: Callable[[], PostgresServer]
+    postgres_of: Callable[[int], PostgresServer]
     kafka: Callable[[], Broker]
+    valkey: Callable[[], Valkey]
     shared: dict[str, Any] = field(default_factory=dict)
 
     def once(self, name: str, made: Callable[[], Any]) -> Any:
@@ -109,8 +116,8 @@ async def sqlite_leases(place: Place) -> ClosableLeases:
     return SqliteLeases(place.folder / "backoffice.db")
 
 
-async def postgres_leases(place: Place) -> ClosableLeases:
-    return PostgresLeases(await postgres_url(place))
+async def postgres_leases(place: Place, version: int) -> ClosableLeases:
+    return PostgresLeases(await postgres_url(place, version))
 
 
 async def memory_read_model(place: Place) -> ReadModel:
@@ -122,12 +129,12 @@ async def sqlite_read_model(place: Place) -> ReadModel:
     return SqliteReadModel(place.folder / "backoffice.db", PROJECTIONS)
 
 
-async def postgres_outbox(place: Place) -> Outbox:
-    return PostgresOutbox(await postgres_url(place), LANES)
+async def postgres_outbox(place: Place, version: int) -> Outbox:
+    return PostgresOutbox(await postgres_url(place, version), LANES)
 
 
-async def postgres_read_model(place: Place) -> ReadModel:
-    return PostgresReadModel(await postgres_url(place), PROJECTIONS)
+async def postgres_read_model(place: Place, version: int) -> ReadModel:
+    return PostgresReadModel(await postgres_url(place, version), PROJECTIONS)
 
 
 async def kafka_log(place: Place) -> Log:
@@ -136,31 +143,65 @@ async def kafka_log(place: Place) -> Log:
     return KafkaLog(KafkaCluster(place.kafka().address, prefix))
 
 
+async def memory_cache(place: Place) -> Cache:
+    cache: Cache = place.once("cache", lambda: MemoryCache(ttl_s=CACHE_TTL_S, clock=lambda: place.clock() / 1e6))
+    return cache
+
+
+async def valkey_cache(place: Place) -> Cache:
+    return RedisCache(place.valkey().url, ttl_s=CACHE_TTL_S)
+
+
+def on_postgres(opener: Callable[[Place, int], Awaitable[C]]) -> Openers[C]:
+    """One for each version that is there, the newest first."""
+
+    def on(version: int) -> Callable[[Place], Awaitable[C]]:
+        return lambda place: opener(place, version)
+
+    return {POSTGRES: on(NEWEST), **{f"{POSTGRES} {version}": on(version) for version in older_versions()}}
+
+
 LOGS: Openers[Log] = {"memory": memory_log, "sqlite": sqlite_log, "kafka": kafka_log}
-OUTBOXES: Openers[Outbox] = {"memory": memory_outbox, "sqlite": sqlite_outbox, "postgres": postgres_outbox}
-LEASES: Openers[ClosableLeases] = {"memory": memory_leases, "sqlite": sqlite_leases, "postgres": postgres_leases}
+OUTBOXES: Openers[Outbox] = {"memory": memory_outbox, "sqlite": sqlite_outbox, **on_postgres(postgres_outbox)}
+LEASES: Openers[ClosableLeases] = {"memory": memory_leases, "sqlite": sqlite_leases, **on_postgres(postgres_leases)}
 READ_MODELS: Openers[ReadModel] = {
     "memory": memory_read_model,
     "sqlite": sqlite_read_model,
-    "postgres": postgres_read_model,
+    **on_postgres(postgres_read_model),
 }
+DOORS: dict[str, Openers[Any]] = {
+    "open_log": LOGS,
+    "open_outbox": OUTBOXES,
+    "open_leases": LEASES,
+    "open_read_model": READ_MODELS,
+}
+CACHES: Openers[Cache] = {"memory": memory_cache, "valkey": valkey_cache}
 
 
-async def postgres_url(place: Place) -> str:
+def pytest_generate_tests(metafunc: Any) -> None:
+    """Every contract is held over every back end; over older servers where its module says that it matters there."""
+    for door in DOORS.keys() & set(metafunc.fixturenames):
+        with_older = getattr(metafunc.module, "WITH_OLDER_SERVERS", False)
+        names = [name for name in DOORS[door] if with_older or not name.startswith(f"{POSTGRES} ")]
+        metafunc.parametrize(door, names, indirect=True)
+
+
+async def postgres_url(place: Place, version: int) -> str:
     """The database of this test, made when its first back end is opened."""
-    server = place.postgres()
+    server = place.postgres_of(version)
     if POSTGRES not in place.shared:
-        place.shared[POSTGRES] = await server.create_database()
-    return server.url(place.shared[POSTGRES])
+        place.shared[POSTGRES] = (server, await server.create_migrated_database())
+    return server.url(place.shared[POSTGRES][1])
 
 
 @pytest.fixture
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    (postgres, kafka) = (partial(request.getfixturevalue, name) for name in ("postgres", "kafka"))
-    place = Place(tmp_path, Clock(), postgres, kafka)
+    (kafka, valkey) = (partial(request.getfixturevalue, name) for name in ("kafka", "valkey"))
+    place = Place(tmp_path, Clock(), request.getfixturevalue("postgres_of"), kafka, valkey)
     yield place
     if POSTGRES in place.shared:
-        await place.postgres().drop_database(place.shared[POSTGRES])
+        (server, name) = place.shared[POSTGRES]
+        await server.drop_database(name)
 
 
 @pytest.fixture
@@ -186,27 +227,33 @@ async def doors(place: Place, opener: Callable[[Place], Awaitable[C]]) -> AsyncI
         await one.close()
 
 
-@pytest.fixture(params=LOGS)
+@pytest.fixture
 async def open_log(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[Log]]:
     async for door in doors(place, LOGS[request.param]):
         yield door
 
 
-@pytest.fixture(params=OUTBOXES)
+@pytest.fixture
 async def open_outbox(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[Outbox]]:
     async for door in doors(place, OUTBOXES[request.param]):
         yield door
 
 
-@pytest.fixture(params=LEASES)
+@pytest.fixture
 async def open_leases(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[ClosableLeases]]:
     async for door in doors(place, LEASES[request.param]):
         yield door
 
 
-@pytest.fixture(params=READ_MODELS)
+@pytest.fixture
 async def open_read_model(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[ReadModel]]:
     async for door in doors(place, READ_MODELS[request.param]):
+        yield door
+
+
+@pytest.fixture(params=CACHES)
+async def open_cache(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[Cache]]:
+    async for door in doors(place, CACHES[request.param]):
         yield door
 
 
@@ -235,6 +282,11 @@ def write(outbox: Outbox) -> Write:
 @pytest.fixture
 async def leases(open_leases: Open[ClosableLeases]) -> Leases:
     return await open_leases()
+
+
+@pytest.fixture
+async def cache(open_cache: Open[Cache]) -> Cache:
+    return await open_cache()
 
 
 @pytest.fixture

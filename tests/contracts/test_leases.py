@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from event_store.lease import Lease, Leases
+from event_store.lease import Holding, Lease, Leases
 
 from .conftest import ClosableLeases, Elapse, Open
+
+WITH_OLDER_SERVERS = True
 
 NAMES = [f"partition/{number}" for number in range(4)]
 LONG_S = 30.0
@@ -120,6 +122,28 @@ async def test_the_owners_are_those_of_unexpired_leases_with_the_prefix(leases: 
     assert await leases.owners("partition/") == {"a"}
     await leases.release("a")
     assert await leases.owners("partition/") == set()
+
+
+async def test_holdings_tell_who_has_each_lease_and_how_often_it_was_given(leases: Leases, elapse: Elapse) -> None:
+    assert await leases.holdings("partition/") == []
+    await leases.take(["partition/0", "lane/0"], "a", LONG_S)
+    await leases.take(["partition/1"], "a", SHORT_S)
+    await elapse(2 * SHORT_S)
+    assert await leases.holdings("partition/") == [Holding("partition/0", "a", 1), Holding("partition/1", None, 1)]
+    await leases.take(["partition/1"], "b", LONG_S)
+    await leases.take(["partition/1"], "b", LONG_S)
+    assert await leases.holdings("partition/1") == [Holding("partition/1", "b", 2)]
+    await leases.release("b")
+    await leases.take(["partition/1"], "b", LONG_S)
+    assert await leases.holdings("partition/1") == [Holding("partition/1", "b", 3)]
+    assert [one.name for one in await leases.holdings("")] == ["lane/0", "partition/0", "partition/1"]
+
+
+async def test_a_process_started_again_counts_as_having_been_given_its_leases_again(leases: Leases) -> None:
+    await leases.take(NAMES[:1], "a", LONG_S)
+    await leases.take_over("a")
+    await leases.take(NAMES[:1], "a", LONG_S)
+    assert await leases.holdings(NAMES[0]) == [Holding(NAMES[0], "a", 2)]
 
 
 async def test_a_lease_asked_for_by_many_at_once_has_one_owner(

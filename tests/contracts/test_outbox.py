@@ -14,6 +14,8 @@ from event_store.topics import partition_for
 from .conftest import LANES, Elapse, Open, Write
 from .outbox_rows import LONG_S, ORDERS, SHORT_S, claimed, lane_of, listed, numbered, paid, places, status_of, withheld
 
+WITH_OLDER_SERVERS = True
+
 
 async def test_rows_get_sequences_from_one_in_the_order_written(outbox: Outbox, write: Write) -> None:
     drafts = [paid() for _ in range(5)]

@@ -15,6 +15,8 @@ from projections.read_model import Effect, PartitionProgress, ReadModel
 from .conftest import Open
 from .effects import APPENDED_AT_US, OTHER, SOURCE, TP, Batch, commit, effect, gross, letter, rows, sold
 
+WITH_OLDER_SERVERS = True
+
 
 async def test_before_the_first_batch_a_partition_stands_at_offset_zero(read_model: ReadModel) -> None:
     generation = await read_model.serving()

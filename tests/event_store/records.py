@@ -155,7 +155,14 @@ BAD: dict[str, tuple[Callable[[bytes], bytes | None], str]] = {
 
 READ_OVER: dict[str, Callable[[bytes], bytes]] = {
     "extra field in the data": swapped(b'"data":{', b'"data":{"giftwrap":{"colour":"red"},'),
-    "extra field in the envelope": lambda value: value[:-1] + b',"traceparent":"00-1-2-03"}',
+    "extra field in the envelope": lambda value: value[:-1] + b',"tracestate":"shop=1"}',
+    "a trace context that is none": lambda value: value[:-1] + b',"traceparent":"00-1-2-03"}',
+    "a trace context of the right length": swapped(b'"data":{', b'"traceparent":"%b","data":{' % (b"x" * 55)),
+    "a trace context of 1 MB": lambda value: value[:-1] + b',"traceparent":"%b"}' % (b"0" * 1_000_000),
+    "a number as trace context": lambda value: value[:-1] + b',"traceparent":17}',
+    "an object as trace context": lambda value: value[:-1] + b',"traceparent":{"version":0}}',
+    "a trace context in latin-1": lambda value: value[:-1] + b',"traceparent":"caf\xe9"}',
+    "a trace context with a control character": lambda value: value[:-1] + b',"traceparent":"\\u0000"}',
     "white space": lambda value: value.replace(b",", b" ,\n\t"),
     "fields in another order": lambda value: (
         b'{"sequence":"0000000000000007",' + value.replace(b',"sequence":"0000000000000007"', b"")[1:]

@@ -89,7 +89,9 @@ async def test_a_topic_that_takes_less_than_we_send_refuses_the_largest_record(
 ) -> None:
     await _made(cluster, {"max.message.bytes": "1000"})
     records = [*_numbered(0, 3), Record(b"key", b"x" * 2000), *_numbered(3, 3)]
-    with pytest.raises(RecordRefused) as refusal:
+    with pytest.raises(LogUnavailable, match="batches of 1000 bytes"):
+        await log.append(TP, records)
+    with pytest.raises(RecordRefused, match=r"max\.message\.bytes: 1000") as refusal:
         await log.append(TP, records)
     assert refusal.value.index == 3
     assert await _read(log) == []

@@ -14,22 +14,23 @@ import pytest
 
 from event_store.errors import StorageUnavailable, StorageUnusable
 from event_store.postgres_address import dsn_and_place
-from event_store.postgres_database import Connection, PostgresDatabase, storable
+from event_store.postgres_database import Connection, PostgresDatabase, connect, storable
 from event_store.postgres_errors import translated
 from tests.opened import closed_at_the_end
 from tests.servers.postgres import PASSWORD, PostgresServer
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS fact (id BIGINT PRIMARY KEY, text TEXT NOT NULL DEFAULT '');
-CREATE INDEX IF NOT EXISTS fact_by_text ON fact (text);
-"""
+TABLE = "CREATE TABLE fact (id BIGINT PRIMARY KEY, text TEXT NOT NULL DEFAULT '')"
 Open = Callable[..., PostgresDatabase]
 
 
 @pytest.fixture
-async def open_database(postgres_url: str) -> AsyncIterator[Open]:
-    def open_one(url: str = postgres_url, schema: str = SCHEMA, **options: Any) -> PostgresDatabase:
-        return PostgresDatabase(url, schema, **{"channel": "news", "notify": True, **options})
+async def open_database(empty_postgres_url: str) -> AsyncIterator[Open]:
+    connection = await connect(empty_postgres_url)
+    await connection.execute(TABLE)
+    await connection.close()
+
+    def open_one(url: str = empty_postgres_url, **options: Any) -> PostgresDatabase:
+        return PostgresDatabase(url, **{"channel": "news", "notify": True, **options})
 
     async with closed_at_the_end(open_one) as opening:
         yield opening
@@ -85,9 +86,9 @@ async def test_waiting_for_news_of_a_server_that_is_away_takes_its_time_and_no_m
 
 
 async def test_a_wrong_password_and_a_missing_database_stop_with_what_to_look_at(
-    open_database: Open, postgres: PostgresServer, postgres_url: str
+    open_database: Open, postgres: PostgresServer, empty_postgres_url: str
 ) -> None:
-    wrong = postgres_url.replace(PASSWORD.replace(" ", "%20"), "a-guess")
+    wrong = empty_postgres_url.replace(PASSWORD.replace(" ", "%20"), "a-guess")
     for url in (wrong, postgres.url("nowhere")):
         with pytest.raises(StorageUnusable, match=r"127\.0\.0\.1:\d+/\w+: .* Look at") as error:
             await open_database(url).read(backend)
@@ -191,19 +192,19 @@ async def test_nothing_outlives_a_transaction_on_its_connection(open_database: O
     assert tuple(row or ()) == (0, "0", "0", "on", 0)
 
 
-async def test_a_database_whose_tables_are_there_is_opened_while_somebody_writes_to_them(
-    database: PostgresDatabase, open_database: Open
+async def test_what_has_to_be_prepared_is_prepared_once_before_the_first_work(open_database: Open) -> None:
+    database = open_database(prepare=insert(1))
+    assert await asyncio.gather(*(facts(database) for _ in range(5))) == [[1]] * 5
+
+
+async def test_a_database_without_its_tables_is_unavailable_until_somebody_migrates_it(
+    database: PostgresDatabase,
 ) -> None:
-    async def write_and_open_another(connection: Connection) -> list[int]:
-        await insert(1)(connection)
-        async with asyncio.timeout(5):
-            return await facts(open_database())
-
-    assert await database.transaction(write_and_open_another) == []
-
-
-async def test_a_new_database_that_many_open_at_once_gets_its_tables(open_database: Open) -> None:
-    assert await asyncio.gather(*(facts(open_database()) for _ in range(5))) == [[]] * 5
+    await database.transaction(lambda connection: connection.execute("ALTER TABLE fact RENAME TO elsewhere"))
+    with pytest.raises(StorageUnavailable, match="run `countinghouse migrate`"):
+        await facts(database)
+    await database.transaction(lambda connection: connection.execute("ALTER TABLE elsewhere RENAME TO fact"))
+    assert await facts(database) == []
 
 
 async def test_a_commit_is_news_again_after_the_listening_connection_was_cut(
@@ -239,7 +240,9 @@ async def test_a_commit_is_news_again_after_the_listening_connection_was_cut(
         (asyncpg.ReadOnlySQLTransactionError("a standby"), StorageUnavailable),
         (asyncpg.IdleInTransactionSessionTimeoutError("paused"), StorageUnavailable),
         (asyncpg.InsufficientPrivilegeError("may not"), StorageUnusable),
-        (asyncpg.UndefinedTableError("no such table"), StorageUnusable),
+        (asyncpg.UndefinedTableError("no such table"), StorageUnavailable),
+        (asyncpg.UndefinedColumnError("no such column"), StorageUnavailable),
+        (asyncpg.UndefinedFunctionError("no such function"), StorageUnavailable),
         (asyncpg.DataCorruptedError("damaged"), StorageUnusable),
         (asyncpg.UndefinedFileError("missing"), StorageUnusable),
         (asyncpg.NumericValueOutOfRangeError("too large"), asyncpg.NumericValueOutOfRangeError),

@@ -15,13 +15,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import asyncpg
 import httpx
 
-from backoffice.pipeline import PipelineStatus
-from backoffice.settings import Settings
+from backoffice.pipeline_status import PipelineStatus
+from backoffice.settings import Settings, variable
 from backoffice.stores import Stores
+from event_store.connect import file_of
 from producer_api.online_retail_import import Account, import_online_retail
 from tests import retail_oracle
 from tests.servers.ports import free_port
@@ -33,6 +35,7 @@ WAIT_S = 90.0
 LINE = ("api", "relay", "consumer")
 
 Row = tuple[str | int, ...]
+Database = Literal["commerce", "backoffice"]
 
 
 @dataclass
@@ -108,7 +111,7 @@ class Shop:
     api_port: int = 0
 
     def __post_init__(self) -> None:
-        self.api_port = free_port()
+        self.api_port = self.api_port or free_port()
         self.dashboard_port = free_port()
         self.data = self.folder / "shop"
         self.folder.mkdir(exist_ok=True)
@@ -157,9 +160,10 @@ class Shop:
         self, command: Sequence[str], environment: dict[str, str], before: Callable[[], None] | None = None
     ) -> Running:
         ports = {"api": self.api_port, "dashboard": self.dashboard_port}
-        port = ports.get(command[0]) or free_port()
-        if command[0] in ("relay", "consumer", "archiver"):
-            environment[f"COUNTINGHOUSE_{command[0].upper()}_PORT"] = str(port)
+        variable = f"COUNTINGHOUSE_{command[0].upper()}_PORT"
+        port = int(environment.get(variable) or ports.get(command[0]) or free_port())
+        if command[0] in ("api", "relay", "consumer", "archiver", "dashboard"):
+            environment[variable] = str(port)
         errors = self.folder / f"{len(self.started):03}-{command[0]}.txt"
         with errors.open("w") as stream:
             process = subprocess.Popen(
@@ -246,6 +250,17 @@ class Shop:
         finally:
             connection.close()
 
+    async def number(self, database: Database, statement: str) -> int:
+        """What a statement finds in one of the databases, wherever it is; 0 while its tables are still to be made."""
+        url = self._own_settings().commerce_db_url if database == "commerce" else self._own_settings().backoffice_db_url
+        file = file_of(url)
+        try:
+            if file is not None:
+                return int(self.sql(file, statement)[0][0])
+            return int(await _fetched(url, statement))
+        except (sqlite3.OperationalError, asyncpg.UndefinedTableError):
+            return 0
+
     @contextmanager
     def locked(self, file: Path) -> Iterator[None]:
         """Another program writes to the file for as long as the block lasts."""
@@ -267,10 +282,21 @@ class Shop:
         return [f"{one.errors.name}:\n{one.said}" for one in self.started if is_a_fault_of_ours(one.said)]
 
     def _stores(self) -> Stores:
-        ours = Settings(data_dir=self.data)
-        log_url = self.settings.get("COUNTINGHOUSE_LOG_URL", ours.log_url)
-        figures_url = self.settings.get("COUNTINGHOUSE_BACKOFFICE_DB_URL", ours.backoffice_db_url)
-        return Stores(Settings(data_dir=self.data, log_url=log_url, backoffice_db_url=figures_url))
+        return Stores(self._own_settings())
+
+    def _own_settings(self) -> Settings:
+        """What its processes are given, as far as it says where things are kept."""
+        known = {variable(name): name for name in Settings.model_fields}
+        own: dict[str, Any] = {known[key]: value for key, value in self.settings.items() if key in known}
+        return Settings(**{"data_dir": self.data, **own})
+
+
+async def _fetched(url: str, statement: str) -> int:
+    connection = await asyncpg.connect(url.replace("postgresql+asyncpg", "postgresql", 1))
+    try:
+        return int(await connection.fetchval(statement))
+    finally:
+        await connection.close()
 
 
 def is_a_fault_of_ours(said: str) -> bool:

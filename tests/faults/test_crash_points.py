@@ -46,8 +46,11 @@ IN_THE_CONSUMER = [
 ELSEWHERE = {"rebuild.after_chunk", "rebuild.before_switch", "rebuild.after_switch"} | {
     "archive.before_seal",
     "archive.after_seal",
+    "move.after_records",
+    "move.before_commit",
+    "move.after_commit",
 }
-"""In test_rebuilds.py and test_archive.py."""
+"""In test_rebuilds.py, test_archive.py and test_move.py."""
 
 
 def test_no_crash_point_is_left_out() -> None:

@@ -20,6 +20,7 @@ from event_store.history import History
 from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
+from event_store.outbox import ClaimedRow
 from event_store.record import Record, TopicPartition
 from event_store.relay import Relay, RelaySettings
 from event_store.topics import partitions_of
@@ -53,8 +54,8 @@ class Observed:
     progress: list[tuple[int, int]] = field(default_factory=list)
     """(counted, total)"""
 
-    def published(self, tp: TopicPartition, records: int, seconds: float) -> None:
-        self.tally["published"] += records
+    def published(self, tp: TopicPartition, rows: Sequence[ClaimedRow], seconds: float) -> None:
+        self.tally["published"] += len(rows)
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
         self.errors.append(error)
@@ -70,6 +71,9 @@ class Observed:
 
     def counted(self, applied: Applied, seconds: float) -> None:
         self.tally["records"] += applied.records
+
+    def took(self, phase: str, seconds: float) -> None:
+        self.tally[phase] += 1
 
     def stopped(self, tp: TopicPartition, stop: Stop) -> None:
         self.stops.append(stop)

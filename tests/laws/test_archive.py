@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backoffice.silence import Silence
 from event_store.archive import Archive
 from event_store.archiver import Archiver
 from event_store.codec import Codec
@@ -37,7 +38,7 @@ async def _counted(line: Line, log: dict[TopicPartition, Values]) -> None:
 
 
 async def _seal(line: Line, folder: Path, min_records: int = 1) -> None:
-    await Archiver(line.history(folder), min_records=min_records).seal_all()
+    await Archiver(line.history(folder), Silence(), min_records=min_records).seal_all()
 
 
 async def _rebuilt_is_live(line: Line, folder: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_segment_of_other_decoding_rules_is_read_over(tmp_path: Path) -> None:
     async def seal_by_another(line: Line) -> None:
         older = Codec(event_types=[kind for kind in EVENT_TYPES if kind.name != "PaymentCompleted"])
         await _counted(line, _history(line))
-        await Archiver(line.history(tmp_path, older), min_records=1).seal_all()
+        await Archiver(line.history(tmp_path, older), Silence(), min_records=1).seal_all()
         assert Archive(tmp_path, older).read(Archive(tmp_path, older).segments(TPS[2])[0]) is not None
         assert Archive(tmp_path, line.codec).read(Archive(tmp_path, line.codec).segments(TPS[2])[0]) is None
         await _rebuilt_is_live(line, tmp_path)
@@ -198,9 +199,9 @@ def test_sealing_again_seals_only_what_is_new(tmp_path: Path) -> None:
         log = _history(line)
         await _counted(line, log)
         await _seal(line, tmp_path)
-        assert not await Archiver(line.history(tmp_path), min_records=1).seal_all()
+        assert not await Archiver(line.history(tmp_path), Silence(), min_records=1).seal_all()
         await line.append(CATALOG, log[CATALOG][:3])
-        (segment,) = await Archiver(line.history(tmp_path), min_records=1).seal_all()
+        (segment,) = await Archiver(line.history(tmp_path), Silence(), min_records=1).seal_all()
         assert (segment.tp, segment.first_offset, segment.next_offset) == (CATALOG, 13, 16)
         await line.count_all()
         await _rebuilt_is_live(line, tmp_path)

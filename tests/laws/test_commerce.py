@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from producer_api.commerce import BasketLine, Command, ListProduct, Pay, PlaceOrder, RecordView, SetLike
 from producer_api.refusals import Refused
-from producer_api.sqlite_commerce import SqliteCommerce
+from tests.servers.commerce import EVERY, ShopDatabase
 
 from .line import TOPICS
 
@@ -20,7 +18,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 COUNT_STATE = "SELECT (SELECT count(*) FROM products), (SELECT count(*) FROM likes), (SELECT count(*) FROM payments)"
-COUNT_EVENTS = "SELECT count(*) FROM outbox WHERE CAST(payload AS TEXT) NOT LIKE '%ProductView%'"
+SELECT_EVENTS = "SELECT payload FROM outbox"
 """A view leaves no state behind."""
 
 
@@ -39,15 +37,11 @@ def _course() -> list[Command]:
     ]
 
 
-def _recorded(path: Path) -> tuple[int, int]:
+def _recorded(database: ShopDatabase) -> tuple[int, int]:
     """How many calls left their state, and how many outbox rows there are for them."""
-    connection = sqlite3.connect(path)
-    try:
-        state = sum(connection.execute(COUNT_STATE).fetchone())
-        rows = connection.execute(COUNT_EVENTS).fetchone()[0]
-    finally:
-        connection.close()
-    return state, rows
+    with database.snapshot() as rows:
+        events = [payload for (payload,) in rows(SELECT_EVENTS) if b"ProductView" not in payload]
+        return sum(rows(COUNT_STATE)[0]), len(events)
 
 
 def _cut_at(commit: int) -> Callable[[], None]:
@@ -63,23 +57,21 @@ def _cut_at(commit: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("commit", range(1, 6))
-@pytest.mark.parametrize("side", ["before", "after"])
-async def test_state_and_event_are_recorded_together_or_not_at_all(tmp_path: Path, side: str, commit: int) -> None:
+@pytest.mark.parametrize("side", ["before_commit", "after_commit"])
+@pytest.mark.parametrize("database", EVERY, indirect=True)
+async def test_state_and_event_are_recorded_together_or_not_at_all(
+    database: ShopDatabase, side: str, commit: int
+) -> None:
     """One commit fails, on either side of it; a client that got no answer asks a second time."""
-    (cut, path) = (_cut_at(commit), tmp_path / "commerce.db")
-    commerce = (
-        SqliteCommerce(path, TOPICS, before_commit=cut)
-        if side == "before"
-        else SqliteCommerce(path, TOPICS, after_commit=cut)
-    )
+    commerce = database.commerce(topics=TOPICS, **{side: _cut_at(commit)})
     await commerce.prepare()
     for command in _course():
         with suppress(PowerCut):
             await commerce.perform(command)
             continue
-        (state, rows) = _recorded(path)
+        (state, rows) = _recorded(database)
         assert state == rows
         with suppress(Refused):  # It went through the first time.
             await commerce.perform(command)
     await commerce.close()
-    assert _recorded(path) == (3, 3)
+    assert _recorded(database) == (3, 3)

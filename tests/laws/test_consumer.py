@@ -13,6 +13,8 @@ from event_store.backoff import STOP_TIMEOUT_S, Backoff
 from event_store.errors import LogChanged, StorageUnavailable, UnknownTopic
 from event_store.lease import Lease
 from event_store.memory_leases import MemoryLeases
+from event_store.memory_log import MemoryLog
+from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition
 from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
 from projections.projector import Projector
@@ -183,3 +185,38 @@ async def _held(line: Line, owner: str) -> dict[str, int]:
     """How many partitions of each topic the owner has, where every one has an owner."""
     leases = await line.leases.take([f"partition/{tp}" for tp in TPS], owner, 15.0)
     return dict(Counter(lease.name.removeprefix("partition/").rpartition("/")[0] for lease in leases))
+
+
+class _SlowCommits(MemoryReadModel):
+    async def commit(self, effect: Effect, *, serving: bool) -> None:
+        await asyncio.sleep(0.02)
+        await super().commit(effect, serving=serving)
+
+
+class _CountedReads(MemoryLog):
+    reads = 0
+
+    async def read(self, tp: TopicPartition, offset: int, max_records: int = MAX_BATCH_RECORDS) -> RecordBatch:
+        self.reads += 1
+        return await super().read(tp, offset, max_records)
+
+
+def test_what_comes_while_a_partition_is_busy_is_read_for_it_as_soon_as_it_is_done() -> None:
+    async def append_twice(line: Line) -> None:
+        line.log = log = _CountedReads(line.now_us)
+        await line.prepare()
+        figures = _SlowCommits(line.now_us)
+        stop = asyncio.Event()
+        running = asyncio.create_task(_consumer(line, figures=figures).run(stop))
+        await asyncio.sleep(5.5)
+        (reads, event) = (log.reads, events_of_every_kind()[1])
+        for sequence in (1, 2):
+            await line.append(TPS[0], [event.placed("/a", sequence)])
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.06)
+        assert (await figures.position(1, TPS[0])).next_offset == 2
+        assert log.reads == reads
+        stop.set()
+        await running
+
+    in_virtual_time(append_twice)

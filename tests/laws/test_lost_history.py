@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backoffice.silence import Silence
 from event_store.archiver import Archiver
 from event_store.errors import HistoryLost, LogChanged, Stop
 from event_store.memory_log import MemoryLog
@@ -92,7 +93,7 @@ async def test_a_log_without_its_end_is_never_rebuilt_from_whatever_is_accepted(
     await _counted(line, figures)
     expected = line.oracle()
     if archived:
-        await Archiver(line.history(tmp_path), min_records=1).seal_all()
+        await Archiver(line.history(tmp_path), Silence(), min_records=1).seal_all()
     await _replaced(line, _values("/a")[:left])
     for reason in (None, "it will do"):
         with pytest.raises(HistoryLost, match=rf"catalog-events/0: the log ends at offset {left}.*is missing.*back"):
@@ -105,7 +106,7 @@ async def test_what_the_log_forgot_is_rebuilt_from_the_archive(line: Line, figur
     await _counted(line, figures)
     expected = line.oracle()
     history = line.history(tmp_path)
-    await Archiver(history, min_records=1).seal_all()
+    await Archiver(history, Silence(), min_records=1).seal_all()
     line.log.forget_before(CATALOG, 8)
     rebuilt = await line.rebuild(history, figures).run("prove it")
     assert rebuilt.comparison is not None

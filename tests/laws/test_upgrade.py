@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backoffice.silence import Silence
 from event_store.archiver import Archiver
 from event_store.codec import Codec
 from event_store.events import EVENT_TYPES
@@ -49,7 +50,7 @@ async def test_what_was_unknown_is_counted_after_the_upgrade_by_a_rebuild_whose_
     assert sorted(letter.offset for letter in letters) == unknown
     assert {letter.reason for letter in letters} == {"UNKNOWN_TYPE"}
     if archived:
-        await Archiver(line.history(tmp_path, _older()), min_records=1).seal_all()
+        await Archiver(line.history(tmp_path, _older()), Silence(), min_records=1).seal_all()
     rebuild = line.rebuild(line.history(tmp_path), figures)
     with pytest.raises(RebuildRefused, match="accept-differences") as refused:
         await rebuild.run("upgraded")

@@ -6,16 +6,15 @@ import asyncio
 import csv
 import io
 import random
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
 from tests import retail_oracle
-from tests.faults.shop import LINE, Running, Shop, until
+from tests.faults.shop import Database, Running, Shop, until
 from tests.retail_oracle import LONDON, Figures, Judged
 
 SEED = 20110327
@@ -23,12 +22,14 @@ KILLS = {"api": 14, "relay": 16, "consumer": 16}
 COPIES = 100
 """How often the excerpt stands for the half year where the half year isn't there."""
 
-WORK_DONE = {
-    "api": ("commerce.db", "SELECT coalesce(max(id), 0) FROM outbox"),
-    "relay": ("commerce.db", "SELECT coalesce(sum(acknowledged), 0) FROM outbox_lane"),
-    "consumer": ("backoffice.db", "SELECT coalesce(sum(next_offset), 0) FROM inbox_position"),
+WORK_DONE: Mapping[str, tuple[Database, str]] = {
+    "api": ("commerce", "SELECT coalesce(max(id), 0) FROM outbox"),
+    "relay": ("commerce", "SELECT coalesce(sum(acknowledged), 0) FROM outbox_lane"),
+    "consumer": ("backoffice", "SELECT coalesce(sum(next_offset), 0) FROM inbox_position"),
 }
-"""A number that grows with every bit of work a process has finished for good."""
+"""Role → its database, and a number there that grows with every bit of work such a process has finished for good."""
+
+Start = Callable[[], Running]
 
 
 @dataclass
@@ -46,6 +47,10 @@ class HalfYear:
     shop: Shop
     file: Path
     judged: Judged
+    kills_of: Mapping[str, int] = field(default_factory=lambda: KILLS)
+    """Process → how often it is killed. Its role is its name, up to the first dash."""
+    start_of: Mapping[str, Start] = field(default_factory=dict)
+    """How a process is started that isn't started by the name of its role."""
     kills: list[Kill] = field(default_factory=list)
 
     @property
@@ -54,26 +59,34 @@ class HalfYear:
         products = {row.product_id for row in self.judged.accepted}
         return len(products) + len({row.invoice for row in self.judged.accepted})
 
-    async def import_under_kills(self) -> None:
-        """Imports the file while `KILLS` processes die, all along the import, each in the middle of its work."""
-        line = dict(zip(LINE, self.shop.start_line(), strict=True))
+    async def import_under_kills(self, meanwhile: Mapping[int, Callable[[], None]] | None = None) -> None:
+        """Imports the file while processes die, all along the import, each in the middle of its work.
+
+        `meanwhile` is what happens beside a kill: its number, from 1 → what.
+        """
+        line = {name: self._started(name) for name in self.kills_of}
         importer = self.shop.start("import", "online-retail", str(self.file))
         chance = random.Random(SEED)
-        roles = [role for role, number in KILLS.items() for _ in range(number)]
-        chance.shuffle(roles)
-        begun = dict.fromkeys(LINE, 0)
-        for number, role in enumerate(roles, 1):
-            turn = self.events * number // (len(roles) + 8)
-            done = await self._works(line[role], begun[role], turn, importer)
+        names = [name for name, number in self.kills_of.items() for _ in range(number)]
+        chance.shuffle(names)
+        begun = dict.fromkeys(line, 0)
+        for number, name in enumerate(names, 1):
+            turn = self.events * number // (len(names) + 8)
+            done = await self._works(line[name], begun[name], turn, importer)
             await asyncio.sleep(chance.uniform(0.0, 0.15))
             assert importer.is_alive, f"the import ended before kill {number}: {importer.last_words}"
-            self.kills.append(Kill(role, line[role].process.pid, done, self.work_of("api")))
-            line[role].kill()
-            begun[role] = self.work_of(role)
-            line[role] = self.shop.start(role)
+            self.kills.append(Kill(name, line[name].process.pid, done, await self.work_of("api")))
+            line[name].kill()
+            await asyncio.to_thread((meanwhile or {}).get(number, _nothing))
+            begun[name] = await self.work_of(line[name].role)
+            line[name] = self._started(name)
         importer.wake()
         await until(lambda: not importer.is_alive, importer, timeout_s=300)
         assert importer.process.returncode == 0, importer.last_words
+
+    def _started(self, name: str) -> Running:
+        start = self.start_of.get(name)
+        return start() if start else self.shop.start(name)
 
     async def _works(self, process: Running, begun: int, turn: int, importer: Running) -> int:
         """Returns once it is the kill's turn and the process has finished something since it was started.
@@ -83,8 +96,8 @@ class HalfYear:
         """
         ahead = turn + self.events // 40
         while True:
-            events = self.work_of("api")
-            done = self.work_of(process.role) - begun
+            events = await self.work_of("api")
+            done = await self.work_of(process.role) - begun
             if events >= turn and done > 0:
                 importer.wake()
                 return done
@@ -95,13 +108,8 @@ class HalfYear:
             assert process.is_alive, process.last_words
             await asyncio.sleep(0.02)
 
-    def work_of(self, role: str) -> int:
-        (name, statement) = WORK_DONE[role]
-        file = self.shop.data / name
-        try:
-            return int(self.shop.sql(file, statement)[0][0])
-        except sqlite3.OperationalError:
-            return 0  # The file or its tables are still to be made.
+    async def work_of(self, role: str) -> int:
+        return await self.shop.number(*WORK_DONE[role])
 
     @cached_property
     def cells(self) -> dict[tuple[str, str, str], Figures]:
@@ -191,5 +199,9 @@ def _regrouped(judged: Judged, label: dict[str, str]) -> dict[tuple[str, str, st
     return cells
 
 
-def by_role(kills: Iterable[Kill]) -> Counter[str]:
+def _nothing() -> None:
+    """Happens beside most kills."""
+
+
+def by_name(kills: Iterable[Kill]) -> Counter[str]:
     return Counter(kill.role for kill in kills)

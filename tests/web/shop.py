@@ -11,12 +11,18 @@ from html.parser import HTMLParser
 from typing import Any
 
 import httpx
+from litestar import Litestar
 
 from backoffice.dashboard import create_dashboard
+from backoffice.guarded_cache import GuardedCache
+from backoffice.live import Live
+from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
+from backoffice.silence import Silence
 from event_store.codec import Codec
 from event_store.envelope import stamp
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
+from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.outbox import Acknowledgement
@@ -51,16 +57,19 @@ class Shop:
     log: MemoryLog = field(init=False)
     outbox: MemoryOutbox = field(init=False)
     read_model: ReadModel = field(init=False)
+    leases: MemoryLeases = field(init=False)
+    cache: GuardedCache = field(default_factory=lambda: GuardedCache(MemoryCache(), Silence()))
     orders: int = 0
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock)
         self.outbox = MemoryOutbox(PARTITIONS, self.clock)
         self.read_model = MemoryReadModel(self.clock)
+        self.leases = MemoryLeases(self.clock)
 
     @property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.outbox, self.log, self.read_model, now_us=self.clock)
+        return Pipeline(self.outbox, self.log, self.read_model, self.leases, self.cache, now_us=self.clock)
 
     async def open(self) -> None:
         for topic, partitions in PARTITIONS.items():
@@ -104,11 +113,12 @@ class Shop:
         self.orders += 1
         return PaymentRefunded(f"r{self.orders}", currency, [Line(*line) for line in lines]), at
 
+    def dashboard(self, live: Live | None = None, **options: Any) -> Litestar:
+        return create_dashboard(self.pipeline, self.cache, live or Live(self.read_model, self.cache), **options)
+
     @asynccontextmanager
     async def browser(self, default_tz: str = "UTC", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-        app: Any = create_dashboard(
-            self.read_model, self.log, self.outbox, default_tz=default_tz, pipeline=self.pipeline, **options
-        )
+        app: Any = self.dashboard(default_tz=default_tz, **options)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8100") as client:
             yield client
 

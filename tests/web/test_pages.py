@@ -12,7 +12,7 @@ from projections.catalogue import DERIVED, METRICS
 from projections.figures import Question, figures
 from projections.metric import Unit
 from projections.periods import ALWAYS, Range
-from tests.web.shop import OPENED, Shop, Tables, busy_days, exact, listed, viewed
+from tests.web.shop import OPENED, PARTITIONS, Shop, Tables, busy_days, exact, listed, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 WHOLE = [metric.name for metric in SHOWN if metric.unit is not Unit.RATIO]
@@ -251,6 +251,24 @@ async def test_the_pipeline_page_shows_what_waits_in_each_stage(shop: Shop) -> N
     (waiting,) = [row for row in lanes[1:] if row[1] != "0"]
     assert waiting[1:6] == ["2", "0", "0", "0", "4"]
     assert generations[1][:2] == ["1", "serving"]
+
+
+async def test_the_pipeline_page_shows_throughput_and_who_counts_what(shop: Shop) -> None:
+    names = [f"partition/{topic}/{number}" for topic, count in PARTITIONS.items() for number in range(count)]
+    await shop.leases.take([*names, "member/<first>"], "<first>", 60)
+    async with shop.browser() as client:
+        before = await page(client, "/pipeline")
+        await shop.happened(*(viewed(AUTUMN, "A") for _ in range(30)))
+        shop.clock.passes(10)
+        after = await page(client, "/pipeline")
+    assert "counted/s" not in before
+    assert "Rates over the last 10.0 s" in after
+    (partitions, lanes, _) = Tables(after).tables
+    assert len({len(row) for row in partitions}) == 1
+    at = {name: partitions[0].index(name) for name in ("New/s", "Counted/s", "Consumer", "Rebalances")}
+    (busy,) = [row for row in partitions[1:] if row[1] == "30"]
+    assert [busy[number] for number in at.values()] == ["3.0", "3.0", "<first>", "0"]
+    assert [row[lanes[0].index("Sent/s")] for row in lanes[1:] if row[5] == "30"] == ["3.0"]
 
 
 async def test_an_open_page_gets_only_the_stamp_until_something_was_counted(shop: Shop) -> None:

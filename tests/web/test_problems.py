@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from backoffice.process_metrics import process_registry
 from event_store.errors import LogUnavailable, StorageUnavailable, StorageUnusable
 from event_store.events import Line, PaymentCompleted
 from event_store.memory_log import MemoryLog
@@ -152,7 +154,17 @@ async def test_the_process_lives_and_is_ready_when_all_stages_can_be_read(shop: 
         ("read model", True),
         ("log", True),
         ("outbox", True),
+        ("schema", True),
+        ("cache", True),
     ]
+
+
+async def test_the_process_is_not_ready_while_a_database_is_not_migrated(shop: Shop) -> None:
+    async with shop.browser(schema_trouble=lambda: "run `countinghouse migrate`") as client:
+        ready = await client.get("/readyz")
+    assert ready.status_code == 503
+    (schema,) = [check for check in ready.json()["checks"] if check["name"] == "schema"]
+    assert schema == {"name": "schema", "ok": False, "detail": "run `countinghouse migrate`", "needed": True}
 
 
 async def test_the_process_lives_and_is_not_ready_while_a_stage_can_not_be_read(shop: Shop) -> None:
@@ -160,7 +172,7 @@ async def test_the_process_lives_and_is_not_ready_while_a_stage_can_not_be_read(
     async with shop.browser() as client:
         (alive, ready, metrics) = [await client.get(path) for path in ("/livez", "/readyz", "/metrics")]
     assert (alive.status_code, ready.status_code, metrics.status_code) == (200, 503, 200)
-    assert [check["ok"] for check in ready.json()["checks"]] == [False, True, True]
+    assert [check["ok"] for check in ready.json()["checks"]] == [False, True, True, True, True]
     assert "countinghouse_pipeline_readable 0.0" in metrics.text
 
 
@@ -170,11 +182,16 @@ async def test_the_metrics_are_those_of_the_pipeline(shop: Shop) -> None:
     await shop.sends()
     shop.clock.passes(4)
     shop.accepts(*viewed(AUTUMN, "A"))
+    (lane,) = [one for one in await shop.outbox.lanes() if one.sent]
+    await shop.leases.take([f"partition/{lane.tp}", "member/first"], "first", 60)
     async with shop.browser() as client:
         text = (await client.get("/metrics")).text
-    (lane,) = [one for one in await shop.outbox.lanes() if one.sent]
+    assert "rebuild" not in text
     place = f'partition="{lane.tp.partition}",topic="catalog-events"'
     for line in (
+        "countinghouse_consumer_members 1.0",
+        f"countinghouse_consumer_held{{{place}}} 1.0",
+        f"countinghouse_consumer_rebalances_total{{{place}}} 0.0",
         f"countinghouse_outbox_pending{{{place}}} 1.0",
         f"countinghouse_outbox_published_total{{{place}}} 3.0",
         f'countinghouse_consumer_lag{{group="countinghouse.metrics",{place}}} 1.0',
@@ -185,6 +202,17 @@ async def test_the_metrics_are_those_of_the_pipeline(shop: Shop) -> None:
     ):
         assert line in text.splitlines()
     assert 'product="' not in text
+
+
+async def test_a_rebuild_under_way_shows_how_far_it_is_and_since_when(shop: Shop) -> None:
+    await shop.happened(viewed(AUTUMN, "A"), viewed(AUTUMN, "A"))
+    await shop.read_model.begin_generation("proof")
+    shop.clock.passes(90)
+    async with shop.browser(registry=process_registry(Path.cwd())) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert "countinghouse_projection_rebuild_progress_ratio 0.0" in lines
+    assert "countinghouse_projection_rebuild_duration_seconds 90.0" in lines
+    assert any(line.startswith("countinghouse_build_info{version=") for line in lines)
 
 
 async def test_metrics_of_two_dashboards_in_one_process_do_not_mix(shop: Shop) -> None:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 from litestar import Litestar
 
-from event_store.topics import PARTITIONS
 from producer_api.app import ApiLimits, create_app
 from producer_api.backpressure import Backpressure
+from producer_api.commerce import Commerce
 from producer_api.metrics import ApiMeter
-from producer_api.sqlite_commerce import SqliteCommerce
+from tests.servers.commerce import Rows, ShopDatabase
 
 from .description import Description
 
@@ -29,8 +27,8 @@ PRODUCT = {"name": "White hanging heart t-light holder", "price_minor": 255, "cu
 
 @dataclass
 class Counterside:
-    database: Path
-    commerce: SqliteCommerce
+    database: ShopDatabase
+    commerce: Commerce
     client: httpx.AsyncClient
     pressure: Backpressure
     description: Description
@@ -78,12 +76,8 @@ class Counterside:
     async def refund(self, *lines: dict[str, Any], **fields: Any) -> httpx.Response:
         return await self.call("POST", "/v1/refunds", {"lines": list(lines) or [line()], **fields})
 
-    def rows(self, statement: str) -> list[Any]:
-        connection = sqlite3.connect(self.database)
-        try:
-            return connection.execute(statement).fetchall()
-        finally:
-            connection.close()
+    def rows(self, statement: str) -> Sequence[Any]:
+        return self.database.rows(statement)
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         """The envelopes in the outbox, in the order of recording; only those of one type where it is named."""
@@ -95,19 +89,15 @@ class Counterside:
 
     def check_books(self) -> None:
         """Every change of state has its outbox row, and every outbox row its change of state: at one moment, always."""
-        connection = sqlite3.connect(self.database, isolation_level=None)
-        try:
-            connection.execute("BEGIN")
-            Books(connection).check()
-        finally:
-            connection.close()
+        with self.database.snapshot() as rows:
+            Books(rows).check()
 
 
 class Books:
     """The shop's state and what its outbox tells, as one snapshot shows them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         every = [json.loads(payload) for (payload,) in self._rows("SELECT payload FROM outbox ORDER BY id")]
         self._taken_in = [event for event in every if "originid" in event]
         self._own = [event for event in every if "originid" not in event]
@@ -140,9 +130,6 @@ class Books:
 
     def _stored(self, statement: str) -> list[str]:
         return sorted(one for (one,) in self._rows(statement))
-
-    def _rows(self, statement: str) -> list[Any]:
-        return self._connection.execute(statement).fetchall()
 
 
 def _ids(events: list[dict[str, Any]]) -> list[str]:
@@ -192,10 +179,10 @@ async def alive(app: Litestar) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside]:
+async def open_counter(database: ShopDatabase, **limits: Any) -> AsyncIterator[Counterside]:
     meter = ApiMeter()
     pressure = Backpressure()
-    commerce = SqliteCommerce(folder / "commerce.db", PARTITIONS, committed=meter.committed)
+    commerce = database.commerce(committed=meter.committed)
     await commerce.prepare()
     try:
         app = create_app(commerce, limits=ApiLimits(pressure=pressure, **limits), meter=meter)
@@ -203,6 +190,6 @@ async def open_counter(folder: Path, **limits: Any) -> AsyncIterator[Counterside
         transport = httpx.ASGITransport(asgi)
         async with alive(app), httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
             description = Description(app.openapi_schema.to_schema())
-            yield Counterside(folder / "commerce.db", commerce, client, pressure, description)
+            yield Counterside(database, commerce, client, pressure, description)
     finally:
         await commerce.close()

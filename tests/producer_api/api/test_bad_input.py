@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from producer_api.refusals import Refused
 from producer_api.strict_json import check_keys
+from tests.servers.commerce import SQLITE
 
 from .counter import Counterside, line, pointers, problem
+
+DATABASES = (SQLITE,)
+"""None of it gets so far."""
 
 PRODUCT_BODY = b'{"name":"Lantern","price_minor":1,"currency":"GBP"}'
 

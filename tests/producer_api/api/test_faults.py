@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
 import pytest
 
-from event_store import sqlite_file
+from tests.servers.commerce import ShopDatabase
 
 from .counter import Counterside, line, problem
 
@@ -31,72 +30,37 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction waits this long for another process's, so that tests needn't."""
-    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_S", 0.2)
+def impatient(database: ShopDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.lose_patience(monkeypatch)
 
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_locked_database_is_told_and_work_goes_on_when_it_is_free(counter: Counterside, name: str) -> None:
     await counter.place_order("paid later")
     before = counter.events()
-    other = sqlite3.connect(counter.database, isolation_level=None)
-    with contextlib.closing(other):
-        other.execute("BEGIN IMMEDIATE")
+    with counter.database.locked():
         responses = await asyncio.gather(*(CALLS[name](counter, "t") for _ in range(3)))
         for response in responses:
             problem(response, 503, "storage-unavailable")
             assert int(response.headers["retry-after"]) >= 1
-        other.execute("ROLLBACK")
     assert counter.events() == before
     assert (await CALLS[name](counter, "t")).is_success
     assert len(counter.events()) == len(before) + (name != "order")
 
 
 async def test_reading_goes_on_while_the_database_is_locked(counter: Counterside) -> None:
-    other = sqlite3.connect(counter.database, isolation_level=None)
-    with contextlib.closing(other):
-        other.execute("BEGIN IMMEDIATE")
+    with counter.database.locked():
         assert (await counter.call("GET", "/v1/products/85123A")).status_code == 200
         assert (await counter.call("GET", "/livez")).status_code == 200
         assert (await counter.call("GET", "/readyz")).status_code == 503
     assert (await counter.call("GET", "/readyz")).status_code == 200
 
 
-async def test_a_full_disk_keeps_what_was_acknowledged_and_heals(counter: Counterside) -> None:
-    """The bound on pages belongs to the connection, which is thrown away with its error, as the disk gets room."""
-    file = counter.commerce._file
-
-    def fill(connection: sqlite3.Connection) -> None:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages + 20}")
-
-    lines = [line("71053", 1, 1)] * 500
-    answered: dict[str, int] = {}
-    for round_ in range(3):
-        await file.write(fill)
-        for number in range(round_ * 10, round_ * 10 + 10):
-            response = await counter.place_order(f"order-{number}", *lines)
-            answered[f"order-{number}"] = response.status_code
-            if response.status_code != 201:
-                problem(response, 503, "storage-unavailable")
-                break
-        assert 503 in answered.values()
-    kept = {order for (order,) in counter.rows("SELECT order_id FROM orders")}
-    assert kept == {order for order, status in answered.items() if status == 201}
-    for order in answered:
-        assert (await counter.place_order(order, *lines)).status_code == 201
-        assert (await counter.pay(order)).status_code == 201
-
-
 async def test_a_database_that_is_damaged_is_no_fault_of_the_callers(counter: Counterside) -> None:
-    counter.rows("SELECT 1")
-    connection = sqlite3.connect(counter.database)
-    with contextlib.closing(connection):
-        connection.execute("ALTER TABLE refunds RENAME TO away")
-        problem(await counter.refund(currency="GBP"), 503, "storage-unavailable")
-        assert (await counter.view()).status_code == 202
-        connection.execute("ALTER TABLE away RENAME TO refunds")
+    counter.database.execute("ALTER TABLE refunds RENAME TO away")
+    problem(await counter.refund(currency="GBP"), 503, "storage-unavailable")
+    assert (await counter.view()).status_code == 202
+    counter.database.execute("ALTER TABLE away RENAME TO refunds")
     assert (await counter.refund(currency="GBP")).status_code == 201
 
 

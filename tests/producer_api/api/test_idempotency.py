@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers.commerce import SQLITE, ShopDatabase
 
 from .counter import Counterside, line, open_counter, pointers, problem
 
@@ -95,6 +96,7 @@ async def test_a_body_that_can_not_be_read_leaves_its_key_free(counter: Counters
     assert (await counter.call("POST", path, {"visitor_id": "v"}, key="key-1")).status_code == 202
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f", "é"])
 async def test_a_key_that_can_not_be_one_is_refused(counter: Counterside, key: str) -> None:
     headers = [(b"idempotency-key", key.encode("latin-1")), (b"content-type", b"application/json")]
@@ -104,6 +106,7 @@ async def test_a_key_that_can_not_be_one_is_refused(counter: Counterside, key: s
     assert pointers(problem(response, 400, "invalid-idempotency-key")) == ["Idempotency-Key"]
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 async def test_two_keys_on_one_call_are_refused(counter: Counterside) -> None:
     headers = [("idempotency-key", "a"), ("idempotency-key", "b"), ("content-type", "application/json")]
     response = await counter.client.post("/v1/products/85123A/views", content=b'{"visitor_id":"v"}', headers=headers)
@@ -127,10 +130,10 @@ async def test_answers_are_forgotten_in_bounded_steps_when_their_time_has_come(c
     assert "idempotent-replayed" not in again.headers
 
 
-async def test_the_api_forgets_by_itself_what_is_old_when_it_starts(tmp_path: Path) -> None:
-    async with open_counter(tmp_path) as counter:
+async def test_the_api_forgets_by_itself_what_is_old_when_it_starts(database: ShopDatabase) -> None:
+    async with open_counter(database) as counter:
         await counter.call("POST", "/v1/refunds", {"lines": [line()], "currency": "GBP"}, key="key-1")
-    async with open_counter(tmp_path, keep_answers_s=0.0) as counter:
+    async with open_counter(database, keep_answers_s=0.0) as counter:
         for _ in range(200):
             if not counter.rows("SELECT * FROM kept_answers"):
                 break
@@ -138,11 +141,11 @@ async def test_the_api_forgets_by_itself_what_is_old_when_it_starts(tmp_path: Pa
         assert counter.rows("SELECT * FROM kept_answers") == []
 
 
-async def test_a_key_is_kept_over_a_restart(tmp_path: Path) -> None:
+async def test_a_key_is_kept_over_a_restart(database: ShopDatabase) -> None:
     body = {"lines": [line()], "currency": "GBP"}
-    async with open_counter(tmp_path) as counter:
+    async with open_counter(database) as counter:
         first = await counter.call("POST", "/v1/refunds", body, key="key-1")
-    async with open_counter(tmp_path) as counter:
+    async with open_counter(database) as counter:
         again = await counter.call("POST", "/v1/refunds", body, key="key-1")
         assert again.content == first.content
         assert counter.kinds() == {"PaymentRefunded": 1}

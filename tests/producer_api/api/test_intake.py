@@ -13,6 +13,7 @@ from event_store.codec import Codec
 from event_store.envelope import stamp
 from event_store.events import EVENT_TYPES, RecordWithheld
 from tests.samples import SAMPLES
+from tests.servers.commerce import SQLITE
 
 from .counter import Counterside, pointers, problem
 
@@ -120,6 +121,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_refused_event_says_why_and_does_not_hurt_its_neighbours(counter: Counterside, kind: str) -> None:
     (bad, reason) = REFUSED[kind]
@@ -151,6 +153,7 @@ async def test_results_come_in_order_with_the_ids_that_were_given(counter: Count
     ]
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 async def test_a_batch_that_can_not_be_read_takes_nothing_in(counter: Counterside) -> None:
     good = json.dumps(event()).encode()
     problem(await counter.call("POST", "/v1/events", raw=b"[" + good), 400, "malformed-json")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
+from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from producer_api.app import create_app
 from producer_api.refusals import KINDS
+from tests.servers.commerce import SQLITE
 
 from .counter import Counterside, line, problem
 
@@ -18,17 +20,23 @@ from .counter import Counterside, line, problem
 async def test_a_running_api_is_alive_and_ready(counter: Counterside) -> None:
     assert (await counter.call("GET", "/livez")).json() == {"ok": True, "checks": []}
     ready = await counter.call("GET", "/readyz")
-    assert ready.json() == {"ok": True, "checks": [{"name": "commerce database", "ok": True, "detail": ""}]}
+    assert ready.json()["ok"]
+    assert ready.json()["checks"] == [
+        {"name": "commerce database", "ok": True, "detail": ""},
+        {"name": "schema", "ok": True, "detail": "at head"},
+    ]
+
+
+async def test_an_api_whose_database_is_not_migrated_is_not_ready(counter: Counterside) -> None:
+    app: Any = create_app(counter.commerce, schema_trouble=lambda: "run `countinghouse migrate`")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        ready = await client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["checks"][-1] == {"name": "schema", "ok": False, "detail": "run `countinghouse migrate`"}
 
 
 async def test_an_api_without_its_lanes_is_not_ready(counter: Counterside) -> None:
-    connection = sqlite3.connect(counter.database, isolation_level=None)
-    with contextlib.closing(connection):
-        connection.execute("UPDATE outbox_lane SET topic = 'away' WHERE topic = 'catalog-events'")
-        (lanes,) = connection.execute("SELECT count(*) FROM outbox_lane WHERE topic = 'away'").fetchone()
-        assert lanes == 6
-        connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute("DELETE FROM outbox_lane WHERE topic = 'away'")
+    counter.database.execute("DELETE FROM outbox_lane WHERE topic = 'catalog-events'")
     response = await counter.call("GET", "/readyz")
     assert (response.status_code, response.json()["ok"]) == (503, False)
 
@@ -94,6 +102,7 @@ async def test_the_api_looks_at_the_backlog_by_itself(counter: Counterside) -> N
     assert counter.pressure.backlog.rows == 2
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 async def test_the_description_is_whole(counter: Counterside) -> None:
     document = (await counter.client.get("/schema/openapi.json")).json()
     assert document == counter.description.document
@@ -129,6 +138,7 @@ async def test_the_description_is_whole(counter: Counterside) -> None:
             assert operation["description"], path
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -155,15 +165,12 @@ async def test_what_the_description_allows_is_taken_and_what_it_does_not_is_refu
 
 
 async def test_a_fault_of_ours_is_a_problem_without_its_inside(counter: Counterside) -> None:
-    connection = sqlite3.connect(counter.database, isolation_level=None)
-    with contextlib.closing(connection):
-        await counter.place_order("1")
-        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON payments BEGIN SELECT RAISE(ABORT, 'secret'); END")
+    await counter.place_order("1")
+    with counter.database.refusing("payments"):
         responses = await asyncio.gather(counter.pay("1"), counter.view(), counter.pay("1", "failed"))
         assert [response.status_code for response in responses] == [500, 202, 500]
         assert "secret" not in problem(responses[0], 500, "internal")["detail"]
         counter.check_books()
-        connection.execute("DROP TRIGGER broken")
     assert (await counter.pay("1")).status_code == 201
 
 

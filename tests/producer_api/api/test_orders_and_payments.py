@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.servers.commerce import EVERY
+
 from .counter import Counterside, line, pointers, problem
+
+DATABASES = EVERY
 
 
 async def test_an_order_is_pending_until_it_is_paid(counter: Counterside) -> None:

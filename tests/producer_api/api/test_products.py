@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.servers.commerce import SQLITE
+
 from .counter import PRODUCT, Counterside, pointers, problem
 
 
@@ -57,6 +59,7 @@ async def test_any_printable_id_is_one_product_on_every_path(counter: Countersid
     assert counter.events("ProductView")[-1]["data"]["product_id"] == product_id
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize("path", ["a%00b", "a%0Ab", "%7F", "%C2%85", "%FF", "%EF%BF%BD", "%ED%A0%80", "x" * 65])
 async def test_an_id_that_is_none_is_refused_by_name(counter: Counterside, path: str) -> None:
     before = counter.events()
@@ -91,6 +94,7 @@ async def test_pages_show_every_product_once_in_order(counter: Counterside) -> N
     assert len(seen) == len(set(seen)) == 9
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=***", "cursor=%FF", "cursor=_w"])
 async def test_a_page_that_can_not_be_is_refused_by_the_name_of_its_parameter(counter: Counterside, query: str) -> None:
     body = problem(await counter.call("GET", f"/v1/products?{query}"), 422, "invalid-field")

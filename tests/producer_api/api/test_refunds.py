@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.servers.commerce import ShopDatabase
 
 from .counter import Counterside, line, open_counter, pointers, problem
 
@@ -126,31 +126,31 @@ def shares(lines: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return sums
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=LINES, batches=st.lists(st.lists(LINES, min_size=1, max_size=6), max_size=4))
 async def test_never_more_than_was_paid_goes_back_in_any_interleaving(
-    order: list[dict[str, Any]], batches: list[list[list[dict[str, Any]]]]
+    database: ShopDatabase, order: list[dict[str, Any]], batches: list[list[list[dict[str, Any]]]]
 ) -> None:
     paid = shares(order)
     left = paid.copy()
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_counter(Path(folder)) as counter:
-            for product in PRODUCTS:
-                await counter.list_product(product)
-            await counter.paid_order("1", *order)
-            for batch in batches:
-                responses = await asyncio.gather(*(counter.refund(*lines, order_id="1") for lines in batch))
-                refused = []
-                for lines, response in zip(batch, responses, strict=True):
-                    assert response.status_code in (201, 409)
-                    if response.status_code == 201:
-                        left.subtract(shares(lines))
-                    else:
-                        refused.append(lines)
-                assert min(left.values()) >= 0
-                # What was refused didn't fit then and, as refunds only ever take, doesn't fit now.
-                assert all(any(left[at] < wanted for at, wanted in shares(lines).items()) for lines in refused)
-            told = [one for event in counter.events("PaymentRefunded") for one in event["data"]["lines"]]
-            back = shares(told)
-            assert {at: paid[at] - back[at] for at in paid} == dict(left)
-            counter.check_books()
+    database.empty()
+    async with open_counter(database) as counter:
+        for product in PRODUCTS:
+            await counter.list_product(product)
+        await counter.paid_order("1", *order)
+        for batch in batches:
+            responses = await asyncio.gather(*(counter.refund(*lines, order_id="1") for lines in batch))
+            refused = []
+            for lines, response in zip(batch, responses, strict=True):
+                assert response.status_code in (201, 409)
+                if response.status_code == 201:
+                    left.subtract(shares(lines))
+                else:
+                    refused.append(lines)
+            assert min(left.values()) >= 0
+            # What was refused didn't fit then and, as refunds only ever take, doesn't fit now.
+            assert all(any(left[at] < wanted for at, wanted in shares(lines).items()) for lines in refused)
+        told = [one for event in counter.events("PaymentRefunded") for one in event["data"]["lines"]]
+        back = shares(told)
+        assert {at: paid[at] - back[at] for at in paid} == dict(left)
+        counter.check_books()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.servers.commerce import SQLITE, ShopDatabase
 
 from .counter import Counterside, open_counter, pointers, problem
 
@@ -30,6 +30,7 @@ async def test_a_view_without_a_time_happened_now(counter: Counterside) -> None:
     assert before <= datetime.fromisoformat(event["time"]) <= datetime.now(UTC)
 
 
+@pytest.mark.parametrize("database", [SQLITE], indirect=True)
 @pytest.mark.parametrize(
     "at",
     [
@@ -88,17 +89,17 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(CALLS, max_size=4))
 async def test_the_deltas_of_likes_always_add_up_to_the_likes_there_are(
-    batches: list[list[tuple[str, str, str]]],
+    database: ShopDatabase, batches: list[list[tuple[str, str, str]]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_counter(Path(folder)) as counter:
-            await counter.list_product("85123A")
-            await counter.list_product("71053")
-            for batch in batches:
-                await asyncio.gather(
-                    *(counter.call(method, f"/v1/products/{product}/likes/{user}") for method, product, user in batch)
-                )
-                counter.check_books()
+    database.empty()
+    async with open_counter(database) as counter:
+        await counter.list_product("85123A")
+        await counter.list_product("71053")
+        for batch in batches:
+            await asyncio.gather(
+                *(counter.call(method, f"/v1/products/{product}/likes/{user}") for method, product, user in batch)
+            )
+            counter.check_books()

@@ -1,0 +1,159 @@
+"""Figures that are added up once and shown often: by every page of every dashboard, until something more is counted.
+
+What is kept carries the version of the figures that it was made of, and is an answer only while the database, which is
+asked each time, stands at that very version. So it doesn't matter what a cache has kept, lost or mixed up. Nor does it
+matter what it makes up: entries are signed with a key of the database, and so are their keys, so that shops which
+share a server never meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import io
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from event_store.errors import EventStoreError
+from projections.catalogue import PROJECTIONS
+from projections.read_model import FiguresVersion, Period, ReadModel
+
+from .guarded_cache import GuardedCache, NotOurs
+
+PREFIX = "countinghouse:figures:"
+FORMAT = 1
+"""Of what is signed and kept; another one never reads it."""
+SEAL_BYTES = 32
+TAG_BYTES = 16
+MOST_BYTES = 4 * 1024 * 1024
+"""A longer answer takes a cache as long as the database."""
+
+Compute = Callable[[], Coroutine[Any, Any, pl.DataFrame]]
+_METRICS = {projection.name: list(projection.columns) for projection in PROJECTIONS}
+
+
+@dataclass(slots=True)
+class CachedFigures:
+    """A FiguresReader over the read model. Both stay their owner's to close."""
+
+    read_model: ReadModel
+    cache: GuardedCache
+    _signing_key: bytes | None = None
+    _under_way: dict[tuple[str, bytes], asyncio.Task[pl.DataFrame]] = field(default_factory=dict)
+    """What is being added up at the moment, for whoever asks the same."""
+
+    async def serving(self) -> int:
+        return await self.read_model.serving()
+
+    async def version(self) -> FiguresVersion:
+        return await self.read_model.version()
+
+    async def extent(self, generation: int) -> tuple[int, int] | None:
+        return await self.read_model.extent(generation)
+
+    async def sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        *,
+        by_product: bool,
+        products: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        asked = [(one.label, one.start, one.end) for one in periods]
+        question = ("sums", projection, _METRICS[projection], asked, by_product, products)
+        return await self._answer(
+            generation,
+            question,
+            lambda: self.read_model.sums(generation, projection, periods, by_product=by_product, products=products),
+        )
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        question = ("rows", projection, _METRICS[projection])
+        return await self._answer(generation, question, lambda: self.read_model.rows(generation, projection))
+
+    async def _answer(self, generation: int, question: object, compute: Compute) -> pl.DataFrame:
+        version = await self.read_model.version()
+        if version.generation != generation:
+            return await compute()
+        signing_key = await self._known_signing_key()
+        key = PREFIX + _signed(signing_key, b"key", msgspec.msgpack.encode((FORMAT, question))).hex()
+        entry = _Entry(signing_key, key, tag_of(version))
+        kept = await self.cache.get(entry.key, entry.opened)
+        return await self._computed(entry, version, compute) if kept is None else kept
+
+    async def _known_signing_key(self) -> bytes:
+        if self._signing_key is None:
+            self._signing_key = await self.read_model.signing_key()
+        return self._signing_key
+
+    async def _computed(self, entry: _Entry, version: FiguresVersion, compute: Compute) -> pl.DataFrame:
+        """One addition for all who ask for the same version of it at the same time."""
+        place = (entry.key, entry.tag)
+        task = self._under_way.get(place)
+        if task is None:
+            task = self._under_way[place] = asyncio.create_task(self._compute(entry, version, compute))
+            task.add_done_callback(lambda done: self._over(place, done))
+        return await asyncio.shield(task)
+
+    def _over(self, place: tuple[str, bytes], done: asyncio.Task[pl.DataFrame]) -> None:
+        del self._under_way[place]
+        if not done.cancelled():
+            done.exception()  # Where everybody who asked has gone, nobody is left to hear of it.
+
+    async def _compute(self, entry: _Entry, version: FiguresVersion, compute: Compute) -> pl.DataFrame:
+        answer = await compute()
+        try:
+            is_of_version = await self.read_model.version() == version
+        except EventStoreError:
+            return answer
+        if is_of_version:  # Otherwise it holds something of what was counted meanwhile, and nobody knows how much.
+            sealed = entry.sealed(answer)
+            if len(sealed) <= MOST_BYTES:
+                self.cache.put(entry.key, rank_of(version), sealed)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The place of one answer at one version."""
+
+    signing_key: bytes
+    key: str
+    tag: bytes
+
+    def sealed(self, answer: pl.DataFrame) -> bytes:
+        stream = io.BytesIO()
+        answer.write_ipc(stream, compression="lz4")
+        content = self.tag + stream.getvalue()
+        return self._seal(content) + content
+
+    def opened(self, found: bytes) -> pl.DataFrame | None:
+        """The answer; None where it is of another version. Raises NotOurs."""
+        (seal, content) = (found[:SEAL_BYTES], found[SEAL_BYTES:])
+        if not hmac.compare_digest(seal, self._seal(content)):
+            raise NotOurs(self.key)
+        if content[:TAG_BYTES] != self.tag:
+            return None
+        return pl.read_ipc(content[TAG_BYTES:])
+
+    def _seal(self, content: bytes) -> bytes:
+        return _signed(self.signing_key, b"entry", self.key.encode() + content)
+
+
+def tag_of(version: FiguresVersion) -> bytes:
+    return blake2b(msgspec.msgpack.encode(version), digest_size=TAG_BYTES).digest()
+
+
+def rank_of(version: FiguresVersion) -> int:
+    """Higher for a newer version: after a switch first, whichever generation serves, then with each record counted."""
+    return version.served_at_us << 64 | version.offset
+
+
+def _signed(signing_key: bytes, purpose: bytes, content: bytes) -> bytes:
+    return blake2b(content, key=signing_key, person=purpose, digest_size=SEAL_BYTES).digest()

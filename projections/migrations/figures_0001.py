@@ -1,0 +1,11 @@
+"""Generations, the inbox and the figures, as they were when their schema got revisions."""
+
+from event_store.alembic_migration import run_sql_beside
+
+revision = "figures_0001"
+down_revision = None
+release = "0.1.0"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)
