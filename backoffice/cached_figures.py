@@ -32,6 +32,7 @@ SEAL_BYTES = 32
 TAG_BYTES = 16
 MOST_BYTES = 4 * 1024 * 1024
 """A longer answer takes a cache as long as the database."""
+MOST_UNPACKED_BYTES = 4 * MOST_BYTES
 
 Compute = Callable[[], Coroutine[Any, Any, pl.DataFrame]]
 _METRICS = {projection.name: list(projection.columns) for projection in PROJECTIONS}
@@ -112,7 +113,8 @@ class CachedFigures:
             is_of_version = await self.read_model.version() == version
         except EventStoreError:
             return answer
-        if is_of_version:  # Otherwise it holds something of what was counted meanwhile, and nobody knows how much.
+        # Otherwise it holds something of what was counted meanwhile, and nobody knows how much.
+        if is_of_version and answer.estimated_size() <= MOST_UNPACKED_BYTES:
             sealed = entry.sealed(answer)
             if len(sealed) <= MOST_BYTES:
                 self.cache.put(entry.key, rank_of(version), sealed)

@@ -24,7 +24,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 from prometheus_client import CollectorRegistry, Gauge
 
-from event_store.backoff import first_of
+from event_store.backoff import dropped, first_of
 from event_store.errors import EventStoreError
 from projections.read_model import FiguresVersion, ReadModel
 
@@ -55,7 +55,7 @@ class Live:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the known version is no longer the version; another event stands in its place then."""
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _watching: list[asyncio.Task[None]] = field(default_factory=list)
+    _watching: asyncio.Task[None] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -82,27 +82,38 @@ class Live:
     def _place(self) -> Iterator[None]:
         """Nothing is awaited at its end, so that a stream which is dropped anywhere gives it back."""
         self.streams += 1
-        if not self._watching:
-            works = (self._watch(), self._wake(self.read_model.wait_for_news), self._wake(self.cache.wait_for_hint))
-            self._watching = [asyncio.create_task(work) for work in works]
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
         try:
             yield
         finally:
             self.streams -= 1
-            if not self.streams:
-                for task in self._watching:
-                    task.cancel()
-                (self._watching, self._version) = ([], None)
+
+    async def close(self) -> None:
+        """Ends the watch, before what it looks at is closed."""
+        if self._watching is not None:
+            await dropped([self._watching])
 
     async def _watch(self) -> None:
-        while True:
-            self._woken.clear()
+        """Until nobody has listened for a moment: a click on a link ends one stream and begins another."""
+        while self.streams:
+            waits = (self.read_model.wait_for_news, self.cache.wait_for_hint)
+            waking = [asyncio.create_task(self._wake(wait)) for wait in waits]
             try:
-                self._note(await self.read_model.version())
-            except EventStoreError:
-                await asyncio.sleep(self.look_every_s)
-            await asyncio.sleep(LOOKS_APART_S)
-            await first_of(self._woken.wait(), asyncio.sleep(self.look_every_s))
+                while self.streams:
+                    await self._look()
+                    await first_of(self._woken.wait(), asyncio.sleep(self.look_every_s))
+            finally:
+                await dropped(waking)
+        self._version = None
+
+    async def _look(self) -> None:
+        self._woken.clear()
+        try:
+            self._note(await self.read_model.version())
+        except EventStoreError:
+            await asyncio.sleep(self.look_every_s)
+        await asyncio.sleep(LOOKS_APART_S)
 
     def _note(self, version: FiguresVersion) -> None:
         if version != self._version:

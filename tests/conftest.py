@@ -24,7 +24,11 @@ for _name in [name for name in os.environ if name.startswith("COUNTINGHOUSE_")]:
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
 
-TOGETHER = ("tests/scenarios/test_the_half_year.py", "tests/scenarios/test_the_cluster.py")
+TOGETHER = (
+    "tests/scenarios/test_the_half_year.py",
+    "tests/scenarios/test_the_cluster.py",
+    "tests/engines/test_three_brokers.py",
+)
 """Files whose tests share something that costs minutes to make, so that one worker runs them all, and first."""
 
 

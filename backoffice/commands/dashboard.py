@@ -24,15 +24,19 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
     async with Stores(settings) as stores:
         cache = stores.cache(CacheReport(registry, settings.cache_url))
         troubles = Troubles()
+        live = Live(stores.read_model(), cache, stop)
         app = create_dashboard(
             stores.pipeline(cache),
             cache,
-            Live(stores.read_model(), cache, stop),
+            live,
             default_tz=settings.time_zone,
             loopback_only=is_this_machine(settings.dashboard_host),
             registry=registry,
             schema_trouble=troubles.sentence,
         )
         cache.begin()
-        async with watched([commerce_database(settings), backoffice_database(settings)], troubles):
-            await serve_http(app, settings.dashboard_host, settings.dashboard_port, stop)
+        try:
+            async with watched([commerce_database(settings), backoffice_database(settings)], troubles):
+                await serve_http(app, settings.dashboard_host, settings.dashboard_port, stop)
+        finally:
+            await live.close()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backoffice import cached_figures
 from backoffice.cache import Cache, CacheUnavailable
 from backoffice.cached_figures import CachedFigures, rank_of
 from backoffice.guarded_cache import GuardedCache
@@ -323,6 +324,21 @@ def test_what_was_counted_while_it_was_added_up_is_not_kept() -> None:
         return world.observed.tally
 
     assert run_virtual(main)["wrote kept"] == 0
+
+
+@pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_UNPACKED_BYTES"])
+def test_what_is_too_long_is_answered_and_not_kept(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(cached_figures, bound, 10)
+
+    async def main(loop: VirtualTimeLoop) -> tuple[Figures, Counter[str]]:
+        world = World(loop, random.Random(6))
+        await commit(world.read_model, 1, Batch(1, sold("a", 7)))
+        reader = world.reader(MemoryCache())
+        await asked(reader)
+        await asyncio.sleep(1)
+        return await asked(reader), world.observed.tally
+
+    assert run_virtual(main) == ({"a": 7}, {"miss": 2})
 
 
 def test_two_shops_on_one_server_never_meet() -> None:

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests import retail_oracle
-from tests.cluster.cluster import Cluster, Member, running_cluster
+from tests.cluster.cluster import PASSWORD, Cluster, Member, running_cluster
 from tests.faults.shop import Running, Shop
 
 from .half_year import HalfYear, by_name, columns, oracle_text, shared_file_or_copies
@@ -28,7 +28,8 @@ LONDON = ("--tz", "Europe/London")
 def half_year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HalfYear]:
     """The shop after the import, its kills and its broker's restarts, drained, with all processes running."""
     folder = tmp_path_factory.mktemp("cluster")
-    with running_cluster(folder) as cluster:
+    with running_cluster(folder) as cluster, pytest.MonkeyPatch.context() as here:
+        here.setenv("PGPASSWORD", PASSWORD)  # What this process looks up itself, it looks up as the others do.
         cluster.prepare()
         members = {member.name: member for member in cluster.members()}
         short = {"COUNTINGHOUSE_LEASE_TTL_S": "2", "COUNTINGHOUSE_LEASE_RENEW_S": "0.5"}
