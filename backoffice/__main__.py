@@ -25,9 +25,9 @@ from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from .databases import Database
+    from .supervisor import Child
 
-NEWS_EVERY_S = 30.0
-"""How often the shoppers of the demo say what they did."""
+NEWS_EVERY_S = 30.0  # How often the shoppers of the demo say what they did.
 
 Speed = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="What the shoppers do, in events a second.")]
 
@@ -69,24 +69,11 @@ def command_line_app() -> typer.Typer:
     )
     for command in commands:
         app.command()(command)
-    outbox = typer.Typer(no_args_is_help=True, help="Rows that can't be sent, and what to do about them.")
-    outbox.command()(command_line.dead)
-    outbox.command()(command_line.redrive)
-    outbox.command()(command_line.reincarnate)
-    topics = typer.Typer(no_args_is_help=True, help="How the log keeps its topics.")
-    topics.command()(command_line.plan)
-    topics.command()(command_line.apply)
-    topics.command()(command_line.check)
-    events = typer.Typer(no_args_is_help=True, help="The facts.")
-    events.callback()(lambda: None)
-    events.command()(command_line.schema)
     imports = typer.Typer(no_args_is_help=True, help="Bring in a shop's own records.")
     imports.callback()(lambda: None)
     imports.command("online-retail")(import_retail)
     app.add_typer(imports, name="import")
-    app.add_typer(outbox, name="outbox")
-    app.add_typer(topics, name="topics")
-    app.add_typer(events, name="events")
+    command_line.add_groups(app)
     app.command(hidden=True)(docs)
     return app
 
@@ -97,29 +84,25 @@ def countinghouse(data: Data = None) -> None:
 
 def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
     """Run every process of the shop on this machine. Restarts what dies; Ctrl-C or SIGTERM stops all."""
+    _run_set("up", read_settings(data, insecure_listen=insecure_listen), [])
+
+
+def demo(data: Data = None, speed: Speed = 20.0, insecure_listen: InsecureListen = False) -> None:
+    """Run a whole shop with four weeks of real invoices behind it and shoppers in it. In a data folder of its own."""
+    from .commands.up import child, demo_settings
+
+    settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
+    _run_set("demo", settings, [child(settings, "shoppers", "--speed", str(speed))])
+
+
+def _run_set(name: str, settings: Settings, extra: Sequence[Child]) -> None:
+    """The processes of one machine. Files are brought up to date by whoever opens them, servers' databases here."""
     from .commands.up import run_up
     from .logs import configure_logs
 
-    settings = read_settings(data, insecure_listen=insecure_listen)
-    configure_logs(settings.log_level, settings.log_format, "up")
-    _migrate_servers(settings)
-    raise typer.Exit(0 if run_up(settings, [], typer.echo) else 1)
-
-
-def demo(
-    data: Data = None,
-    speed: Speed = 20.0,
-    insecure_listen: InsecureListen = False,
-) -> None:
-    """Run a whole shop with four weeks of real invoices behind it and shoppers in it. In a data folder of its own."""
-    from .commands.up import child, demo_settings, run_up
-    from .logs import configure_logs
-
-    settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
-    configure_logs(settings.log_level, settings.log_format, "demo")
-    _migrate_servers(settings)
-    visitors = child(settings, "shoppers", "--speed", str(speed))
-    raise typer.Exit(0 if run_up(settings, [visitors], typer.echo) else 1)
+    configure_logs(settings.log_level, settings.log_format, name)
+    asyncio.run(_migrate([one for one in _databases(settings) if not one.is_file]))
+    raise typer.Exit(0 if run_up(settings, extra, typer.echo) else 1)
 
 
 def migrate(
@@ -150,13 +133,7 @@ def move(
     from .settings_file import read_settings_file
 
     (old, new) = (settings_of_a_shop(data), read_settings_file(to, data))
-    crash_points = CrashPoints.from_environment()
-    asyncio.run(Move(old, new, _databases(old), _databases(new), typer.echo, crash_points).run())
-
-
-def _migrate_servers(settings: Settings) -> None:
-    """For the set of one machine; files are brought up to date by whoever opens them."""
-    asyncio.run(_migrate([one for one in _databases(settings) if not one.is_file]))
+    asyncio.run(Move(old, new, _databases(old), _databases(new), typer.echo, CrashPoints.from_environment()).run())
 
 
 async def _migrate(databases: Sequence[Database]) -> None:

@@ -18,6 +18,24 @@ from .options import Data, Json, Zone, choice, console, settings_of_a_shop
 from .settings import read_settings
 
 
+def add_groups(app: typer.Typer) -> None:
+    """The commands that stand behind a noun of their own."""
+    outbox = typer.Typer(no_args_is_help=True, help="Rows that can't be sent, and what to do about them.")
+    topics = typer.Typer(no_args_is_help=True, help="How the log keeps its topics.")
+    events = typer.Typer(no_args_is_help=True, help="The facts.")
+    events.callback()(lambda: None)
+    for group, commands in (
+        (outbox, (dead, redrive, reincarnate)),
+        (topics, (plan, apply, check)),
+        (events, (schema,)),
+    ):
+        for command in commands:
+            group.command()(command)
+    app.add_typer(outbox, name="outbox")
+    app.add_typer(topics, name="topics")
+    app.add_typer(events, name="events")
+
+
 def config(data: Data = None, json: Json = False) -> None:
     """Show every setting: its value, its default, where the value comes from, and what it means."""
     from .commands.config import as_json, as_text, shown_settings

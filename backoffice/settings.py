@@ -123,8 +123,7 @@ class Settings(CacheSettings, KafkaSettings):
     )
 
     time_zone: str = Field(
-        "UTC",
-        description="The IANA time zone whose days and hours are meant where a page or a command names none.",
+        "UTC", description="The IANA time zone whose days and hours are meant where a page or a command names none."
     )
 
     relay_name: str = Field(
@@ -152,10 +151,7 @@ class Settings(CacheSettings, KafkaSettings):
         5.0, gt=0, le=3600, description="Seconds between renewals of a lease; less than half of its time to live."
     )
     batch_records: int = Field(
-        MAX_BATCH_RECORDS,
-        ge=1,
-        le=MAX_BATCH_RECORDS,
-        description="The most records the consumer counts in one transaction.",
+        MAX_BATCH_RECORDS, ge=1, le=MAX_BATCH_RECORDS, description="The most records counted in one transaction."
     )
     partitions_in_flight: int = Field(
         3, ge=1, le=64, description="Partitions of which one consumer has a batch in work at the same time."

@@ -33,7 +33,7 @@ def _problems(monkeypatch: pytest.MonkeyPatch, **kafka: str) -> list[str]:
     [
         {"KAFKA_SECURITY": "sasl_ssl", "KAFKA_USERNAME": "shop", "KAFKA_PASSWORD": "canary"},
         {"KAFKA_SECURITY": "ssl"},
-        {"KAFKA_INSECURE_PLAINTEXT": "true"},
+        {"ALLOW_PLAINTEXT": "true"},
     ],
 )
 def test_another_machine_is_spoken_to_encrypted_or_where_plain_text_is_meant(

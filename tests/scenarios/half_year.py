@@ -72,23 +72,29 @@ class HalfYear:
         begun = dict.fromkeys(line, 0)
         for number, name in enumerate(names, 1):
             turn = self.events * number // (len(names) + 8)
-            done = await self._works(line[name], begun[name], turn, importer)
+            done = await self._works(line, name, begun[name], turn, importer)
             await asyncio.sleep(chance.uniform(0.0, 0.15))
             assert importer.is_alive, f"the import ended before kill {number}: {importer.last_words}"
             self.kills.append(Kill(name, line[name].process.pid, done, await self.work_of("api")))
             line[name].kill()
-            await asyncio.to_thread((meanwhile or {}).get(number, _nothing))
+            (meanwhile or {}).get(number, _nothing)()  # In this thread: servers end with the thread that starts them.
             begun[name] = await self.work_of(line[name].role)
             line[name] = self._started(name)
         importer.wake()
         await until(lambda: not importer.is_alive, importer, timeout_s=300)
         assert importer.process.returncode == 0, importer.last_words
 
+    def _revive(self, line: dict[str, Running]) -> None:
+        """What a container's restart policy does: a process that found no broker at its start ends with code 2."""
+        for name, one in line.items():
+            if one.process.poll() == 2:
+                line[name] = self._started(name)
+
     def _started(self, name: str) -> Running:
         start = self.start_of.get(name)
         return start() if start else self.shop.start(name)
 
-    async def _works(self, process: Running, begun: int, turn: int, importer: Running) -> int:
+    async def _works(self, line: dict[str, Running], name: str, begun: int, turn: int, importer: Running) -> int:
         """Returns once it is the kill's turn and the process has finished something since it was started.
 
         An import that is far ahead of its kills waits for processes that are still starting, so that it doesn't end
@@ -96,6 +102,9 @@ class HalfYear:
         """
         ahead = turn + self.events // 40
         while True:
+            if self.start_of:
+                self._revive(line)
+            process = line[name]
             events = await self.work_of("api")
             done = await self.work_of(process.role) - begun
             if events >= turn and done > 0:
@@ -105,7 +114,7 @@ class HalfYear:
                 importer.pause()
             else:
                 importer.wake()
-            assert process.is_alive, process.last_words
+            assert process.is_alive or self.start_of, process.last_words
             await asyncio.sleep(0.02)
 
     async def work_of(self, role: str) -> int:
