@@ -102,8 +102,8 @@ MISTAKES = (
         (
             Replacement(
                 "producer_api/sqlite_commerce.py",
-                "            sqlite_outbox.write(connection, recording.drafts)\n",
-                "            self._topics = {**self._topics, 'drafts': recording.drafts}\n",
+                "            sqlite_outbox.write(connection, books.recording.drafts)\n",
+                "            self._topics = {**self._topics, 'drafts': books.recording.drafts}\n",
             ),
             Replacement(
                 "producer_api/sqlite_commerce.py",
@@ -113,7 +113,7 @@ MISTAKES = (
                 "        self._committed(len(calls), time.perf_counter() - begun_s)\n",
             ),
         ),
-        ("tests/laws/test_commerce.py::test_state_and_event_are_recorded_together_or_not_at_all[after-1]",),
+        ("tests/laws/test_commerce.py::test_state_and_event_are_recorded_together_or_not_at_all[sqlite-after_commit-1]",),
         simulated=False,
     ),
     Mistake(
