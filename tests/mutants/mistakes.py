@@ -113,7 +113,9 @@ MISTAKES = (
                 "        self._committed(len(calls), time.perf_counter() - begun_s)\n",
             ),
         ),
-        ("tests/laws/test_commerce.py::test_state_and_event_are_recorded_together_or_not_at_all[sqlite-after_commit-1]",),
+        (
+            "tests/laws/test_commerce.py::test_state_and_event_are_recorded_together_or_not_at_all[sqlite-after_commit-1]",
+        ),
         simulated=False,
     ),
     Mistake(
