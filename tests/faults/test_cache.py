@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from backoffice.cache import CacheUnavailable
 from backoffice.cache_report import CacheReport
 from backoffice.connect import check_cache_url
-from backoffice.guarded_cache import GuardedCache
+from backoffice.guarded_cache import CALL_TIMEOUT_S, GuardedCache
 from backoffice.memory_cache import MemoryCache
 from backoffice.redis_cache import RedisCache
 from backoffice.silence import Silence
@@ -41,6 +41,8 @@ URLS = [
     "/product?id=A",
     "/api/figures?by=product,hour",
 ]
+PATIENCE_S = 30.0
+"""With a server that is well, on a machine that is busy."""
 SOON = Backoff(0.05, 0.2)
 GARBAGE = [
     b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -84,9 +86,11 @@ async def small() -> SmallShop:
 
 
 @contextlib.asynccontextmanager
-async def cached_at(shop: SmallShop, url: str, registry: CollectorRegistry) -> AsyncIterator[httpx.AsyncClient]:
+async def cached_at(
+    shop: SmallShop, url: str, registry: CollectorRegistry, timeout_s: float = CALL_TIMEOUT_S
+) -> AsyncIterator[httpx.AsyncClient]:
     """A dashboard whose cache is the server at `url`."""
-    shop.cache = GuardedCache(RedisCache(url), CacheReport(registry, url), backoff=SOON)
+    shop.cache = GuardedCache(RedisCache(url), CacheReport(registry, url), timeout_s=timeout_s, backoff=SOON)
     async with shop.browser() as client:
         yield client
     await shop.cache.close()
@@ -132,7 +136,7 @@ async def usable(registry: CollectorRegistry, expected: bool) -> None:
 async def test_pages_from_the_server_are_those_from_the_database(
     small: SmallShop, valkey: Valkey, registry: CollectorRegistry
 ) -> None:
-    async with cached_at(small, valkey.url, registry) as client:
+    async with cached_at(small, valkey.url, registry, PATIENCE_S) as client:
         for _ in range(3):
             await assert_exact(small, client)
             asked = outcomes(registry)["miss"]
