@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, for_code
 
 from .errors import RecordRefused
-from .kafka_cluster import TIMEOUT_S, KafkaCluster
+from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
 from .record import Record, TopicPartition
 
 MAX_STORED_RECORD_BYTES = 900_000
@@ -31,15 +31,7 @@ class KafkaAppender:
         self._limits: dict[str, int] = {}
         """Of topics that refused a batch of ours: how many bytes one may have there."""
         self._admin = cluster.client(lambda: AIOKafkaAdminClient(**cluster.options))
-        self._producer = cluster.client(
-            lambda: AIOKafkaProducer(
-                **cluster.options,
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=MAX_BATCH_BYTES,
-                max_request_size=MAX_BATCH_BYTES + 10_000,
-            )
-        )
+        self._producer = producer_of(cluster)
         self._turns: dict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
@@ -94,6 +86,18 @@ class KafkaAppender:
 
 def _size_bytes(record: Record) -> int:
     return len(record.value or b"") + len(record.key or b"")
+
+
+def producer_of(cluster: KafkaCluster) -> KafkaClient:
+    return cluster.client(
+        lambda: AIOKafkaProducer(
+            **cluster.options,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_BATCH_BYTES + 10_000,
+        )
+    )
 
 
 def _batches(producer: Any, records: Sequence[Record], most_bytes: int) -> Iterator[Any]:

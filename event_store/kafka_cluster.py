@@ -84,7 +84,7 @@ class KafkaClient:
     """A producer, consumer or admin client of aiokafka, started at its first use, and anew after `drop`."""
 
     make: Callable[[], Any]
-    contact: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    contact: Callable[[], Awaitable[None]]
     """Comes before each start, and says what is wrong where the client's own start would not."""
     clock: Callable[[], float] = time.monotonic
     _client: Any = None
@@ -175,15 +175,19 @@ async def _stop(client: Any) -> None:
                 await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
     if not stopping.cancelled():
         stopping.exception()
-    for batch in _unsent(client):
-        batch.future.cancel()  # A task of the client's own waits for it.
+    _give_up_unsent(client)
     # A producer shows its connections, other clients hide them, and a plain client is its connections.
     connections = getattr(client, "client", None) or getattr(client, "_client", client)
     with suppress(Exception):
         await asyncio.wait_for(connections.close(), STOP_TIMEOUT_S)
 
 
-def _unsent(client: Any) -> list[Any]:
-    """Of a producer: the batches that it holds."""
+def _give_up_unsent(client: Any) -> None:
+    """Of a producer: ends the batches that it holds, since a task of its own waits for them."""
     held = getattr(client, "_message_accumulator", None)
-    return [] if held is None else [*held._pending_batches, *chain.from_iterable(held._batches.values())]  # noqa: SLF001
+    if held is None:
+        return
+    # One that was queued again is taken from those pending when its future ends, and must be among them.
+    held._pending_batches.update(chain.from_iterable(held._batches.values()))  # noqa: SLF001
+    for batch in list(held._pending_batches):  # noqa: SLF001
+        batch.future.cancel()

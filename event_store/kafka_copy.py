@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError, for_code
 
 from .errors import RecordRefused, TargetDiffers
-from .kafka_appender import MAX_BATCH_BYTES
+from .kafka_appender import producer_of
 from .kafka_cluster import TIMEOUT_S, KafkaCluster
 from .kafka_log import KafkaLog
 from .log import Log
@@ -32,15 +31,7 @@ class KafkaCopy:
         self.log: Log = KafkaLog(cluster)
         self._cluster = cluster
         self._admin = cluster.client(lambda: AIOKafkaAdminClient(**cluster.options))
-        self._producer = cluster.client(
-            lambda: AIOKafkaProducer(
-                **cluster.options,
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=MAX_BATCH_BYTES,
-                max_request_size=MAX_BATCH_BYTES + 10_000,
-            )
-        )
+        self._producer = producer_of(cluster)
 
     async def begin(self, topic: str, partitions: int) -> None:
         await self.log.create_topic(topic, partitions)

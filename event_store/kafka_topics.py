@@ -225,10 +225,6 @@ class KafkaTopics:
                     await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _replication(partitions: Sequence[tuple[Any, ...]]) -> int:
-    return min(len(replicas) for _, _, _, _, replicas, *_ in partitions)
-
-
 def _sentence(differences: Sequence[Difference]) -> str:
     missing = [one.topic for one in differences if one.what == "topic"]
     if missing:

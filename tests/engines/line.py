@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from backoffice.consumer import Consumer, ConsumerSettings
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import PipelineStatus
@@ -240,6 +242,16 @@ async def open_line(direct: Engines, through: Engines | None = None) -> AsyncIte
     with warnings.catch_warnings():  # A connection that aiokafka was making when it was cancelled is left to this.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@asynccontextmanager
+async def admin_of(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 @asynccontextmanager

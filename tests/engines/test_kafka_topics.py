@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import NewTopic, RecordsToDelete
 
 from event_store.envelope import stamp
 from event_store.errors import TopicMismatch
 from event_store.events import Line as OrderLine
 from event_store.events import PaymentCompleted, ProductView
-from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_log import KafkaLog
 from event_store.record import Record, TopicPartition
 from tests.faults.shop import until
 from tests.laws.line import NOON
 from tests.servers.kafka import Broker, tool
 
-from .line import TOPICS, TPS, Engines, Line, at_work, open_line
+from .line import TOPICS, TPS, Engines, Line, admin_of, at_work, open_line
 
 TAKEN_BYTES = 20_000
-
-
-@asynccontextmanager
-async def _admin(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def test_fault_11_of_a_thousand_events_the_one_that_a_topic_does_not_take_is_buried_and_the_others_are_counted(
     engines: Engines,
 ) -> None:
     """The topic takes batches of less than we send, too."""
-    async with _admin(engines.cluster) as admin:
+    async with admin_of(engines.cluster) as admin:
         config = {"max.message.bytes": str(TAKEN_BYTES)}
         await admin.create_topics(
             [NewTopic(engines.cluster.name(topic), count, 1, topic_configs=config) for topic, count in TOPICS.items()]
@@ -65,7 +52,7 @@ async def test_fault_23_topics_made_anew_under_the_line_stop_what_is_in_them_and
         await line.write(300)
         before = await line.counted()
         figures = await line.read_model.snapshot(1)
-        async with _admin(engines.cluster) as admin:
+        async with admin_of(engines.cluster) as admin:
             await admin.delete_topics([engines.cluster.name("order-events")])
             await asyncio.sleep(0.2)
             await admin.create_topics([NewTopic(engines.cluster.name("order-events"), 3, 1)])
@@ -104,7 +91,7 @@ async def test_fault_23_records_cut_from_the_front_stop_who_has_not_counted_them
         await line.sent()
     (ahead, behind) = (TPS[0], TPS[1])
     ends = await line.log.bounds(TPS)
-    async with _admin(engines.cluster) as admin:
+    async with admin_of(engines.cluster) as admin:
         cut = {ahead: before.partitions[0].position - 1, behind: ends[behind].end - 1}
         await admin.delete_records({engines.cluster.there(tp): RecordsToDelete(at) for tp, at in cut.items()})
     async with at_work(line.consumer()):
@@ -140,7 +127,7 @@ async def test_fault_24_partitions_added_behind_our_back_move_no_key_of_ours_and
         await other.close()
         status = await line.status()
     assert [(one.partition, one.lag_events) for one in status.partitions if one.lag_events] == [(4, 1)]
-    with pytest.raises(TopicMismatch, match="has 5 partitions, not 3"):
+    with pytest.raises(TopicMismatch, match="partitions is 5, and should be 3"):
         await line.log.create_topic("catalog-events", TOPICS["catalog-events"])
 
 

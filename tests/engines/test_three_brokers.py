@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from event_store.kafka_cluster import KafkaCluster
 from tests.faults.shop import until
 from tests.servers.kafka import Broker, new_cluster
 
 from .conftest import files
-from .line import TPS, Engines, Line, at_work, open_line
+from .line import TPS, Engines, Line, admin_of, at_work, open_line
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
@@ -100,7 +98,7 @@ async def _all_in_sync(line: Line, brokers: Sequence[Broker]) -> bool:
 async def _partitions(line: Line, brokers: Sequence[Broker]) -> dict[Any, Any]:
     """Partition → who leads it and who has all of it."""
     cluster = line.through.cluster
-    async with _admin(cluster) as admin:
+    async with admin_of(cluster) as admin:
         found = await admin.describe_topics([cluster.name(topic) for topic in {tp.topic for tp in TPS}])
     return {
         tp: one
@@ -109,13 +107,3 @@ async def _partitions(line: Line, brokers: Sequence[Broker]) -> dict[Any, Any]:
         for tp in TPS
         if (cluster.name(tp.topic), tp.partition) == (topic["topic"], one["partition"])
     }
-
-
-@asynccontextmanager
-async def _admin(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()

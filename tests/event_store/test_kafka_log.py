@@ -17,14 +17,8 @@ from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_log import KafkaLog
 from event_store.record import MAX_RECORD_BYTES, Record, TopicPartition
 from event_store.topics import partition_for
-from tests.servers.kafka import Broker
 
 TP = TopicPartition("facts", 0)
-
-
-@pytest.fixture
-def cluster(kafka: Broker) -> KafkaCluster:
-    return KafkaCluster(kafka.address, f"{uuid4().hex[:8]}.")
 
 
 @pytest.fixture

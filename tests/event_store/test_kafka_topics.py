@@ -18,11 +18,6 @@ WANTED = {"facts": 3, "deeds": 2}
 
 
 @pytest.fixture
-def cluster(kafka: Broker) -> KafkaCluster:
-    return KafkaCluster(kafka.address, f"{uuid4().hex[:8]}.")
-
-
-@pytest.fixture
 async def topics(cluster: KafkaCluster) -> AsyncIterator[KafkaTopics]:
     one = KafkaTopics(cluster)
     yield one

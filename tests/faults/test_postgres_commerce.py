@@ -229,13 +229,13 @@ async def _refund(http: httpx.AsyncClient, url: str, order_id: str) -> httpx.Res
     return await http.post(f"{url}/v1/refunds", json=body, headers={"idempotency-key": order_id})
 
 
-async def test_an_api_whose_database_is_away_starts_answers_503_and_comes_back_by_itself(
+async def test_an_api_whose_database_goes_away_answers_503_and_comes_back_by_itself(
     mortal: PostgresServer, tmp_path: Path
 ) -> None:
     with closing(PostgresShop(mortal)) as commerce, shop_over(commerce, mortal.url("postgres"), tmp_path) as shop:
-        mortal.stop_immediately()
         api = shop.start("api")
         await api.is_up()
+        mortal.stop_immediately()
         async with httpx.AsyncClient(base_url=shop.api_url, timeout=60) as http:
             for response in (await http.put("/v1/products/A", json=PRODUCT), await http.get("/v1/products/A")):
                 assert (response.status_code, response.headers["retry-after"]) == (503, "1")

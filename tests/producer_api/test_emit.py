@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from event_store.codec import Codec, Decoded
 from event_store.envelope import stamp
 from event_store.events import EVENT_TYPES
-from event_store.topics import partition_for
+from event_store.topics import PARTITIONS, partition_for
 from producer_api.commerce import IntakeReport, TakeIn
 from producer_api.events import judge
 from producer_api.postgres_emit import SELECT_MAKE, emit_schema, renew_emit
 from tests.samples import SAMPLES
-from tests.servers.commerce import EVERY, POSTGRES, TOPIC_PARTITIONS, PostgresShop, version_of
+from tests.servers.commerce import EVERY, POSTGRES, PostgresShop, version_of
 
 Client: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -91,7 +91,7 @@ async def test_an_event_of_every_type_waits_in_its_lane_as_the_intake_would_have
     draft = judge(CODEC, json.dumps(event).encode(), now_us()).draft
     assert draft is not None
     [row] = await client.fetch(SELECT_WRITTEN)
-    partition = partition_for(key.encode(), TOPIC_PARTITIONS[topic])
+    partition = partition_for(key.encode(), PARTITIONS[topic])
     assert tuple(row)[:4] == (topic, partition, event_id, key)
     assert alike(decoded(row["payload"]), decoded(draft.payload))
 

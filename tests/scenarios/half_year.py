@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tests import retail_oracle
 from tests.faults.shop import Database, Running, Shop, until
@@ -19,6 +21,7 @@ from tests.retail_oracle import LONDON, Figures, Judged
 
 SEED = 20110327
 KILLS = {"api": 14, "relay": 16, "consumer": 16}
+LONDON_DAYS = ("--tz", "Europe/London")
 COPIES = 100
 """How often the excerpt stands for the half year where the half year isn't there."""
 
@@ -210,6 +213,26 @@ def _regrouped(judged: Judged, label: dict[str, str]) -> dict[tuple[str, str, st
 
 def _nothing() -> None:
     """Happens beside most kills."""
+
+
+def check_product_days(one: HalfYear) -> None:
+    figures = one.shop.ok("figures", "--by", "product,day", *LONDON_DAYS, "--format", "csv")
+    shown = "".join(f"{','.join(row)}\n" for row in columns(figures, "views", "likes"))
+    assert shown == oracle_text(one.cells)
+
+
+def check_nothing_is_lost(one: HalfYear) -> dict[str, Any]:
+    """Lost, waiting or dead. Returns the whole status."""
+    status: dict[str, Any] = json.loads(one.shop.ok("status", "--json"))
+    assert [part["holes"] for part in status["partitions"] if part["holes"]] == []
+    assert {part["lag_events"] for part in status["partitions"]} == {0}
+    assert {part["stopped"] for part in status["partitions"]} == {None}
+    lanes = status["lanes"]
+    assert {(lane["ready"], lane["claimed"], lane["failed"], lane["dead"]) for lane in lanes} == {(0, 0, 0, 0)}
+    assert sum(lane["sent"] for lane in lanes) == one.events
+    stamp = status["completeness"]
+    assert (stamp["level"], stamp["missing"], stamp["parked"], stamp["on_their_way"]) == ("ok", 0, 0, 0)
+    return status
 
 
 def by_name(kills: Iterable[Kill]) -> Counter[str]:

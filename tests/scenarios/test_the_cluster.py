@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -14,14 +13,13 @@ from tests import retail_oracle
 from tests.cluster.cluster import PASSWORD, Cluster, Member, running_cluster
 from tests.faults.shop import Running, Shop
 
-from .half_year import HalfYear, by_name, columns, oracle_text, shared_file_or_copies
+from .half_year import HalfYear, by_name, check_nothing_is_lost, check_product_days, shared_file_or_copies
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 KILLS = {"api-1": 10, "api-2": 2, "relay": 12, "consumer-1": 10, "consumer-2": 10}
 BROKER_RESTARTS = {12: signal.SIGKILL, 30: signal.SIGTERM}
 """Beside which kill the broker ends, and how."""
-LONDON = ("--tz", "Europe/London")
 
 
 @pytest.fixture(scope="module")
@@ -66,21 +64,11 @@ def test_more_than_forty_processes_were_killed_and_the_broker_twice(half_year: H
 
 
 def test_every_figure_equals_the_oracle_to_the_last_penny(half_year: HalfYear) -> None:
-    shop = half_year.shop
-    figures = shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv")
-    shown = "".join(f"{','.join(row)}\n" for row in columns(figures, "views", "likes"))
-    assert shown == oracle_text(half_year.cells)
+    check_product_days(half_year)
 
 
 def test_there_are_no_holes_and_no_lag(half_year: HalfYear) -> None:
-    status = json.loads(half_year.shop.ok("status", "--json"))
-    assert [one["holes"] for one in status["partitions"] if one["holes"]] == []
-    assert {one["lag_events"] for one in status["partitions"]} == {0}
-    assert {one["stopped"] for one in status["partitions"]} == {None}
-    assert {(one["ready"], one["claimed"], one["failed"], one["dead"]) for one in status["lanes"]} == {(0, 0, 0, 0)}
-    assert sum(one["sent"] for one in status["lanes"]) == half_year.events
-    stamp = status["completeness"]
-    assert (stamp["level"], stamp["missing"], stamp["parked"], stamp["on_their_way"]) == ("ok", 0, 0, 0)
+    check_nothing_is_lost(half_year)
 
 
 def test_a_rebuild_from_the_brokers_records_comes_out_equal(half_year: HalfYear) -> None:

@@ -14,12 +14,14 @@ from tests.faults.shop import Shop, until
 
 from .half_year import (
     KILLS,
+    LONDON_DAYS,
     SEED,
     HalfYear,
     best,
     by_name,
+    check_nothing_is_lost,
+    check_product_days,
     columns,
-    oracle_text,
     shared_file_or_copies,
     summed,
 )
@@ -27,7 +29,6 @@ from .half_year import (
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 CLOCK_CHANGE = "2011-03-27"
-LONDON = ("--tz", "Europe/London")
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +59,17 @@ def test_more_than_forty_processes_were_killed_in_the_middle_of_their_work(half_
 def test_every_figure_equals_the_oracle_to_the_last_penny(half_year: HalfYear) -> None:
     shop = half_year.shop
     cells = half_year.cells
-    figures = shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv")
-    shown = "".join(f"{','.join(row)}\n" for row in columns(figures, "views", "likes"))
-    assert shown == oracle_text(cells)
+    check_product_days(half_year)
     for by, keys in (("product", [0, 2]), ("day", [1, 2])):
-        figures = shop.ok("figures", "--by", by, *LONDON, "--format", "csv")
+        figures = shop.ok("figures", "--by", by, *LONDON_DAYS, "--format", "csv")
         assert columns(figures, "views", "likes")[1:] == summed(cells, keys)
-    figures = shop.ok("figures", "--by", "product,hour", *LONDON, "--format", "csv")
+    figures = shop.ok("figures", "--by", "product,hour", *LONDON_DAYS, "--format", "csv")
     assert columns(figures, "views", "likes")[1:] == summed(half_year.hours(), [0, 1, 2])
 
 
 def test_nothing_is_lost_waiting_or_dead(half_year: HalfYear) -> None:
-    status = json.loads(half_year.shop.ok("status", "--json"))
-    assert [one["holes"] for one in status["partitions"] if one["holes"]] == []
-    assert {one["lag_events"] for one in status["partitions"]} == {0}
-    assert {one["stopped"] for one in status["partitions"]} == {None}
-    assert {(one["ready"], one["claimed"], one["failed"], one["dead"]) for one in status["lanes"]} == {(0, 0, 0, 0)}
-    assert sum(one["sent"] for one in status["lanes"]) == half_year.events
+    status = check_nothing_is_lost(half_year)
     stamp = status["completeness"]
-    assert (stamp["level"], stamp["missing"], stamp["parked"], stamp["on_their_way"]) == ("ok", 0, 0, 0)
     repeats = sum(one["duplicates"] for one in status["partitions"])
     assert stamp["offset"] == sum(one["log_end"] for one in status["partitions"]) == half_year.events + repeats
 
@@ -94,7 +87,7 @@ def test_figures_are_explained_to_the_last_event(half_year: HalfYear) -> None:
     ]
     for (product, on, _), metric in asked:
         (explained,) = json.loads(
-            half_year.shop.ok("explain", "--product", product, "--day", on, "--metric", metric, *LONDON, "--json")
+            half_year.shop.ok("explain", "--product", product, "--day", on, "--metric", metric, *LONDON_DAYS, "--json")
         )
         expected = getattr(cells[product, on, "GBP"], metric)
         assert (explained["sum"], explained["figure"], explained["equal"]) == (expected, expected, True)
@@ -122,21 +115,21 @@ def _without_money(half_year: HalfYear, product: str, invoices: set[str]) -> int
 
 def test_a_second_import_changes_no_figure(half_year: HalfYear) -> None:
     shop = half_year.shop
-    before = shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv")
+    before = shop.ok("figures", "--by", "product,day", *LONDON_DAYS, "--format", "csv")
     again = shop.start("import", "online-retail", str(half_year.file))
     assert again.process.wait(300) == 0, again.last_words
     shop.ok("drain", "--timeout", "80")
-    assert shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv") == before
+    assert shop.ok("figures", "--by", "product,day", *LONDON_DAYS, "--format", "csv") == before
     assert asyncio.run(half_year.work_of("api")) == half_year.events, "not one event was written"
 
 
 def test_a_rebuild_comes_out_equal_from_archive_and_log_and_goes_back_again(half_year: HalfYear) -> None:
     """And one that is killed half-way leaves the figures as they are, and runs again."""
     shop = half_year.shop
-    before = shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv")
+    before = shop.ok("figures", "--by", "product,day", *LONDON_DAYS, "--format", "csv")
 
     def unchanged(generation: int) -> None:
-        assert shop.ok("figures", "--by", "product,day", *LONDON, "--format", "csv") == before
+        assert shop.ok("figures", "--by", "product,day", *LONDON_DAYS, "--format", "csv") == before
         assert json.loads(shop.ok("status", "--json"))["completeness"]["generation"] == generation
 
     died = shop.run("rebuild", COUNTINGHOUSE_CRASH_AT="rebuild.after_chunk:8")

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 
 from event_store import postgres_database, sqlite_file
-from event_store.topics import TOPICS
+from event_store.topics import PARTITIONS
 from producer_api.commerce import Commerce
 from producer_api.postgres_commerce import PostgresCommerce
 from producer_api.sqlite_commerce import SqliteCommerce
@@ -33,7 +33,6 @@ EITHER = (SQLITE, POSTGRES)
 EVERY = (*EITHER, *(f"{POSTGRES} {version}" for version in older_versions()))
 """For what is to hold on the oldest server that is there, too."""
 
-TOPIC_PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
 WRITTEN_TO = "products, orders, outbox, kept_answers"
 TABLES = (
     "likes order_lines payments refund_lines refunds orders products accepted_events kept_answers "
@@ -90,7 +89,7 @@ class SqliteShop:
         self.file = folder / "commerce.db"
 
     def commerce(self, **options: Any) -> SqliteCommerce:
-        return SqliteCommerce(self.file, **{"topics": TOPIC_PARTITIONS, **options})
+        return SqliteCommerce(self.file, **{"topics": PARTITIONS, **options})
 
     def rows(self, statement: str) -> Sequence[Any]:
         with self._connected() as connection:
@@ -149,7 +148,7 @@ class PostgresShop:
         """`port`: of a proxy that stands before the server."""
         self._is_made = True
         url = self._server.url(self._name, port=port)
-        return PostgresCommerce(url, **{"topics": TOPIC_PARTITIONS, **options})
+        return PostgresCommerce(url, **{"topics": PARTITIONS, **options})
 
     def rows(self, statement: str) -> Sequence[Any]:
         return [tuple(row) for row in self._run(self._connected().fetch(statement))]
