@@ -26,6 +26,7 @@ from projections.explain import Explainer
 from projections.periods import zone_named
 
 from . import health, metrics
+from .api import events as api_events
 from .api import explain as api_explain
 from .api import figures as api_figures
 from .api import record as api_record
@@ -38,6 +39,7 @@ from .loopback import names_loopback
 from .money import money
 from .pages import download
 from .pages.behind import BEHIND
+from .pages.events import EXPLORER
 from .pages.frame import Sources, route
 from .pages.overview import OVERVIEW
 from .pages.pipeline import PIPELINE
@@ -47,7 +49,7 @@ from .pages.record import RECORD
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
 
-PAGES = (OVERVIEW, PRODUCTS, PRODUCT, BEHIND, PIPELINE, RECORD)
+PAGES = (OVERVIEW, PRODUCTS, PRODUCT, BEHIND, PIPELINE, EXPLORER, RECORD)
 """Add a page: its module, and its name here."""
 
 HERE = Path(__file__).parent
@@ -114,6 +116,7 @@ def _handlers(
         api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
         api_explain.route(sources.explainer, sources.pipeline, sources.default_tz),
         api_record.route(sources.explainer.history, sources.pipeline),
+        api_events.route(sources.explainer.history, sources.pipeline),
         api_status.route(sources.pipeline),
         *health.routes(sources.pipeline, schema_trouble),
         metrics.route(sources.pipeline, of_process),

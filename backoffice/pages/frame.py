@@ -22,7 +22,7 @@ from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
 
-PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"))
+PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,14 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
 def place_named(chosen: Mapping[str, str]) -> tuple[TopicPartition, int]:
     """Raises UnreadablePlace."""
     (partition, offset) = (chosen.get("partition", ""), chosen.get("offset", ""))
-    if not (chosen.get("topic") and _is_number(partition) and _is_number(offset)):
+    if not (chosen.get("topic") and is_number(partition) and is_number(offset)):
         raise UnreadablePlace(
             "a record is named by its topic, partition and offset: ?topic=order-events&partition=0&offset=0"
         )
     return TopicPartition(chosen["topic"], int(partition)), int(offset)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
 
 
@@ -48,6 +48,6 @@ RECORD = Page(
     "record.html",
     _fill,
     choices=("topic", "partition", "offset"),
-    under="/pipeline",
+    under="/events",
     shows_figures=False,
 )
