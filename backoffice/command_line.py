@@ -161,10 +161,10 @@ def explain(
     settings = settings_of_a_shop(data)
     found = asyncio.run(explanations(settings, product, day, metric, tz or settings.time_zone))
     if json:
-        typer.echo(explanations_json(found))
+        typer.echo(explanations_json(product, found))
     else:
-        print_explanations(console(), found)
-    raise typer.Exit(0 if all(one.adds_up for one in found) else 1)
+        print_explanations(console(), product, found)
+    raise typer.Exit(0 if all(one.adds_up for one, _ in found) else 1)
 
 
 def rebuild(

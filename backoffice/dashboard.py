@@ -20,10 +20,16 @@ from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from event_store.history import History
+from projections.catalogue import FIGURES
+from projections.explain import Explainer
 from projections.periods import zone_named
 
 from . import health, metrics
+from .api import events as api_events
+from .api import explain as api_explain
 from .api import figures as api_figures
+from .api import record as api_record
 from .api import status as api_status
 from .cached_figures import CachedFigures
 from .guarded_cache import GuardedCache
@@ -32,15 +38,18 @@ from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
 from .pages import download
+from .pages.behind import BEHIND
+from .pages.events import EXPLORER
 from .pages.frame import Sources, route
 from .pages.overview import OVERVIEW
 from .pages.pipeline import PIPELINE
 from .pages.product import PRODUCT
 from .pages.products import PRODUCTS
+from .pages.record import RECORD
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
 
-PAGES = (OVERVIEW, PRODUCTS, PRODUCT, PIPELINE)
+PAGES = (OVERVIEW, PRODUCTS, PRODUCT, BEHIND, PIPELINE, EXPLORER, RECORD)
 """Add a page: its module, and its name here."""
 
 HERE = Path(__file__).parent
@@ -61,13 +70,16 @@ def create_dashboard(
     pipeline: Pipeline,
     cache: GuardedCache,
     live: Live,
+    history: History,
     *,
     default_tz: str = "UTC",
     loopback_only: bool = True,
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
 ) -> Litestar:
-    """The dashboard as an ASGI application. The pipeline's ports stay their owner's to close.
+    """The dashboard as an ASGI application. The pipeline's ports and the log of `history`
+
+    stay their owner's to close.
 
     `default_tz` is the zone of pages that name none. `loopback_only` answers no other host name than this machine's
     own; say False where it was told to listen on another address. `registry` has the process's own metrics;
@@ -76,7 +88,8 @@ def create_dashboard(
     zone_named(default_tz)
     of_process = registry or CollectorRegistry()
     streams_gauge(of_process).set_function(lambda: live.streams)
-    sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, default_tz)
+    explainer = Explainer(pipeline.read_model, history, FIGURES)
+    sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, explainer, default_tz)
     return Litestar(
         route_handlers=_handlers(sources, live, of_process, schema_trouble),
         middleware=[LoopbackOnly()] if loopback_only else [],
@@ -101,6 +114,9 @@ def _handlers(
         *(route(page, sources) for page in PAGES),
         download.route(sources),
         api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
+        api_explain.route(sources.explainer, sources.pipeline, sources.default_tz),
+        api_record.route(sources.explainer.history, sources.pipeline),
+        api_events.route(sources.explainer.history, sources.pipeline),
         api_status.route(sources.pipeline),
         *health.routes(sources.pipeline, schema_trouble),
         metrics.route(sources.pipeline, of_process),

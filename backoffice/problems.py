@@ -60,7 +60,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return Template("problem.html", context=context, status_code=problem.status, headers=headers)
 
 
-_PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"))
+_PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 def is_for_programs(path: str) -> bool:

@@ -30,7 +30,11 @@ from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
 from backoffice.redis_cache import RedisCache
 from backoffice.silence import Silence
+from event_store.archive import Archive
+from event_store.codec import Codec
+from event_store.history import History
 from event_store.inbox import InboxEntry, Position
+from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.record import TopicPartition
@@ -106,8 +110,9 @@ class Shop:
     @contextlib.asynccontextmanager
     async def browser(self, cache: Cache) -> AsyncIterator[tuple[httpx.AsyncClient, GuardedCache]]:
         guarded = GuardedCache(cache, Silence())
-        pipeline = Pipeline(self.outbox, self.log, self.read_model, guarded)
-        app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded))
+        pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(), guarded)
+        history = History(self.log, Archive(Path("nowhere"), Codec()), Codec())
+        app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded), history)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
         await guarded.close()

@@ -112,9 +112,8 @@ class Archive:
         """The segment's events, None where it was decoded by other rules or is damaged."""
         return self._trusted(segment, lambda described: _read_segment(segment, described))
 
-    def find(self, segment: Segment, events: Iterable[str], product_id: str, start: int, end: int) -> Facts | None:
-        """The facts of a product in buckets [start, end), by event; None as `read`."""
-        asked = (pl.col("product_id") == product_id) & pl.col("bucket").is_between(start, end - 1)
+    def find(self, segment: Segment, events: Iterable[str], asked: pl.Expr) -> Facts | None:
+        """The facts of these events for which `asked` holds, by event; None as `read`."""
         return self._trusted(
             segment,
             lambda described: {

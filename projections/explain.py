@@ -1,66 +1,46 @@
-"""Explain: the events behind one figure, what each contributed, and their sum beside the figure.
+"""Explain: the events behind a figure, what each contributed, and their sum beside the figure.
 
-It runs the projection's own contributions without their last grouping, over the whole history, filtered to the
+It runs the projections' own contributions without their last grouping, over the whole history, filtered to the
 cells asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from event_store.archive import Segment
-from event_store.decoded_batch import decode_batch
+from event_store.decoded_tail import DecodedTail
 from event_store.facts import Facts
-from event_store.history import LOG_CHUNK_RECORDS, History, RecordIdentity
-from event_store.record import RecordBatch, TopicPartition
+from event_store.history import History, RecordIdentity
+from event_store.record import TopicPartition
 
-from .metric import Metric
+from .explained import Asked, Contribution, Explanation, of_figure
 from .projection import Projection
 from .projector import UNCOUNTABLE
-from .read_model import Period, ReadModel
+from .read_model import PartitionProgress, ReadModel
 
 MAX_ATTEMPTS = 20
 MAX_DEAD_LETTERS = 1_000_000
+MOST_SORTED = 20_000
+"""So many events of one quarter of an hour are shown in order of their times; of more, in order of the log."""
 
-Added = tuple[int, str, str, int]
-"""(offset, event, currency, what it adds)"""
 Mark = tuple[TopicPartition | None, str, int | str]
 """What tells an event from every other: its lane and sequence, or, of another service, its source and id."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contribution:
-    """One event and what it added to the figure."""
+class _Moment:
+    """What the read model says at one moment."""
 
-    tp: TopicPartition
-    offset: int
-    event_id: str
-    event: str
-    time: str
-    contribution: int
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    product_id: str
-    metric: Metric
-    currency: str
-    figure: int
-    """What the read model says."""
-    contributions: Sequence[Contribution]
-    """In order of time, then of offset."""
-
-    @property
-    def total(self) -> int:
-        return sum(one.contribution for one in self.contributions)
-
-    @property
-    def adds_up(self) -> bool:
-        return self.total == self.figure
+    figures: Mapping[str, int]
+    """Currency → figure."""
+    progress: Sequence[PartitionProgress]
+    uncounted: frozenset[Mark]
+    """Of events that stand in the log and were not counted, though they may decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,56 +48,77 @@ class Explainer:
     read_model: ReadModel
     history: History
     projections: Sequence[Projection]
+    tail: DecodedTail = field(init=False)
 
-    async def explain(self, product_id: str, metric: str, period: Period) -> Sequence[Explanation]:
-        """One explanation per currency in which the product has the figure in the period, by currency.
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tail", DecodedTail(self.history))
 
-        Raises ValueError for a metric that no projection adds up.
+    async def explain(self, asked: Asked) -> Sequence[Explanation]:
+        """One explanation per currency in which there is such a figure, by currency.
+
+        Raises UnknownMetric for a figure that no events add up to, OverflowError for one that is too large.
         """
-        (projection, metric_asked) = self._find(metric)
-        asked = _Asked(projection, metric_asked, product_id, period)
-        (figures, ends, uncounted) = await self._figures(asked)
-        by_currency: dict[str, list[Contribution]] = {currency: [] for currency in figures}
-        for tp, end in sorted(ends.items()):
-            for currency, contribution in await self._named(tp, await self._added(asked, tp, end), uncounted):
-                by_currency.setdefault(currency, []).append(contribution)
+        figure = of_figure(asked.metric, self.projections)
+        moment = await self._moment(asked, figure.projection.name, figure.value)
+        places = [await self._added(asked, figure.contributions, one) for one in moment.progress]
+        added = figure.valued(places)
+        counted = await self._counted_once(added, moment)
+        currencies = sorted({*moment.figures, *counted["currency"].unique()})
         return [
-            Explanation(product_id, metric_asked, currency, figures.get(currency, {}).get(metric, 0), found)
-            for currency, found in (
-                (currency, sorted(by_currency[currency], key=lambda one: (one.time, one.tp, one.offset)))
-                for currency in sorted(by_currency)
+            Explanation(
+                figure.metric,
+                currency,
+                moment.figures.get(currency, 0),
+                counted.filter(pl.col("currency") == currency).drop("currency"),
             )
+            for currency in currencies
         ]
 
-    def _find(self, metric: str) -> tuple[Projection, Metric]:
-        for projection in self.projections:
-            for one in projection.metrics:
-                if one.name == metric and "bucket" in projection.key:
-                    return projection, one
-        known = ", ".join(m.name for p in self.projections if "bucket" in p.key for m in p.metrics)
-        raise ValueError(f"{metric!r} is no figure that events add up to; choose one of {known}")
+    async def contributions(
+        self, explanation: Explanation, first: int = 0, most: int | None = None
+    ) -> Sequence[Contribution]:
+        """`most` of its events from number `first` on, in order of time, then of place in the log."""
+        rows = explanation.added
+        page = rows.slice(first, most)
+        if page.is_empty():
+            return []
+        # Rows stand in order of their buckets; within those that the page touches, the times decide.
+        touched = rows.filter(pl.col("bucket").is_between(page["bucket"][0], page["bucket"][-1]))
+        if touched.height > max(MOST_SORTED, page.height):
+            return await self._named(page)
+        before = rows.filter(pl.col("bucket") < page["bucket"][0]).height
+        named = sorted(await self._named(touched), key=lambda one: (one.bucket, one.time, one.tp, one.offset))
+        return named[first - before : first - before + page.height]
 
-    async def _figures(self, asked: _Asked) -> tuple[dict[str, dict[str, int]], dict[TopicPartition, int], set[Mark]]:
-        """The figures by currency, the positions at which they stood, and what was kept uncounted: of one moment."""
+    async def _named(self, rows: pl.DataFrame) -> list[Contribution]:
+        named: list[Contribution] = []
+        for tp, of_partition in _by_partition(rows):
+            identities = await self.history.identities(tp, of_partition["offset"].to_list())
+            for offset, event, bucket, value in of_partition.select("offset", "event", "bucket", "value").rows():
+                one = identities[offset]
+                named.append(Contribution(tp, offset, one.event_id, event, one.time, bucket, value))
+        return named
+
+    async def _moment(self, asked: Asked, projection: str, value: pl.Expr) -> _Moment:
         generation = await self.read_model.serving()
         for _ in range(MAX_ATTEMPTS):
-            before = await self._positions(generation)
+            before = await self.read_model.progress(generation)
             sums = await self.read_model.sums(
-                generation, asked.projection.name, [asked.period], by_product=True, products=[asked.product_id]
+                generation, projection, asked.periods, by_product=False, products=asked.products
             )
-            uncounted = await self._uncounted(generation)
+            uncounted = await self._uncounted(generation, before)
             serving = await self.read_model.serving()
-            if serving == generation and before == await self._positions(generation):
+            if serving == generation and _ends(before) == _ends(await self.read_model.progress(generation)):
                 break
             generation = serving
-        return {row["currency"]: row for row in sums.iter_rows(named=True)}, before, uncounted
+        by_currency = sums.group_by("currency").agg(pl.exclude("period").sum()).with_columns(value.alias("value"))
+        return _Moment(dict(by_currency.select("currency", "value").rows()), before, frozenset(uncounted))
 
-    async def _positions(self, generation: int) -> dict[TopicPartition, int]:
-        return {one.tp: one.next_offset for one in await self.read_model.progress(generation)}
-
-    async def _uncounted(self, generation: int) -> set[Mark]:
+    async def _uncounted(self, generation: int, progress: Iterable[PartitionProgress]) -> set[Mark]:
         """Marks that dead letters took: a record under one of them was not counted, though it may decode now."""
         marks: set[Mark] = set()
+        if not any(one.dead for one in progress):
+            return marks
         for letter in await self.read_model.dead_letters(generation, MAX_DEAD_LETTERS):
             place = self.history.codec.place_in_lane(letter.raw)
             if place is not None:
@@ -127,71 +128,73 @@ class Explainer:
                 marks.add((None, one.source, one.event_id))
         return marks
 
-    async def _added(self, asked: _Asked, tp: TopicPartition, end: int) -> list[Added]:
-        """What the partition's records below offset `end` add, repetitions included."""
-        added: list[Added] = []
+    async def _added(
+        self, asked: Asked, events: Iterable[str], progress: PartitionProgress
+    ) -> tuple[TopicPartition, Facts]:
+        """The facts of the partition's counted records that are asked for, repetitions included."""
+        (tp, end) = (progress.tp, progress.next_offset)
+        wanted = set(events)
+        parts: list[Facts] = []
         start = 0
         for segment in await asyncio.to_thread(self.history.archive.segments, tp):
-            facts = await asyncio.to_thread(self._archived, asked, segment) if segment.next_offset <= end else None
+            facts = await self._archived(segment, wanted, asked) if segment.next_offset <= end else None
             if facts is not None:
-                added += await self._from_log(asked, tp, start, segment.first_offset)
-                added += asked.added(facts)
+                parts += [await self._from_log(asked, wanted, tp, start, segment.first_offset), facts]
                 start = segment.next_offset
-        return added + await self._from_log(asked, tp, start, end)
+        parts.append(await self._from_log(asked, wanted, tp, start, end))
+        return tp, _joined(parts)
 
-    async def _from_log(self, asked: _Asked, tp: TopicPartition, start: int, end: int) -> list[Added]:
-        added: list[Added] = []
-        while start < end:
-            records = await self.history.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
-            added += asked.added(await asyncio.to_thread(self._logged, asked, records))
-            start = records.next_offset
-        return added
+    async def _archived(self, segment: Segment, events: set[str], asked: Asked) -> Facts | None:
+        return await asyncio.to_thread(self.history.archive.find, segment, sorted(events), asked.rows)
 
-    async def _named(
-        self, tp: TopicPartition, added: Sequence[Added], seen: set[Mark]
-    ) -> list[tuple[str, Contribution]]:
-        """Each addition with its event's identity. Of an event that stands twice in the log one was counted.
+    async def _from_log(self, asked: Asked, events: set[str], tp: TopicPartition, start: int, end: int) -> Facts:
+        facts = await self.tail.facts(tp, start, end)
+        return {event: frame.filter(asked.rows) for event, frame in facts.items() if event in events}
 
-        `seen` are the marks that were handled before; those of this partition are added to it.
+    async def _counted_once(self, added: pl.DataFrame, moment: _Moment) -> pl.DataFrame:
+        """Of an event that stands twice in the log one is kept, of one that was not counted none.
+
+        Where nothing was ever dropped there is nothing to look for. An event of another service may stand in two
+        partitions, and the one in which it was dropped tells nothing of the other.
         """
-        identities = await self.history.identities(tp, [offset for offset, *_ in added])
-        found: list[tuple[str, Contribution]] = []
-        for offset, event, currency, value in sorted(added):
-            one = identities[offset]
-            mark = _mark(tp, one)
-            if mark not in seen:
-                found.append((currency, Contribution(tp, offset, one.event_id, event, one.time, value)))
-            seen.add(mark)
-        return found
+        if not moment.uncounted and not any(one.duplicates for one in moment.progress):
+            return added
+        repeated = {one.tp for one in moment.progress if one.duplicates or _has_marks(one.tp, moment.uncounted)}
+        marks = {tp: await self._marks(tp, rows) for tp, rows in _by_partition(added) if tp in repeated}
+        if any(mark[0] is None for of_partition in marks.values() for mark in of_partition.values()):
+            marks |= {tp: await self._marks(tp, rows) for tp, rows in _by_partition(added) if tp not in marks}
+        seen = set(moment.uncounted)
+        dropped: list[tuple[str, int, int]] = []
+        for tp, of_partition in sorted(marks.items()):
+            for offset, mark in sorted(of_partition.items()):
+                if mark in seen:
+                    dropped.append((tp.topic, tp.partition, offset))
+                seen.add(mark)
+        place = {"topic": pl.String, "partition": pl.Int64, "offset": pl.Int64}
+        gone = pl.DataFrame(dropped, schema=place, orient="row")
+        return added.join(gone, on=list(place), how="anti", maintain_order="left")
 
-    def _archived(self, asked: _Asked, segment: Segment) -> Facts | None:
-        (start, end) = (asked.period.start, asked.period.end)
-        return self.history.archive.find(segment, asked.projection.contributions, asked.product_id, start, end)
-
-    def _logged(self, asked: _Asked, records: RecordBatch) -> Facts:
-        facts = decode_batch(self.history.codec, records).facts
-        wanted = (pl.col("product_id") == asked.product_id) & pl.col("bucket").is_between(
-            asked.period.start, asked.period.end - 1
-        )
-        return {event: facts[event].filter(wanted) for event in asked.projection.contributions if event in facts}
+    async def _marks(self, tp: TopicPartition, rows: pl.DataFrame) -> dict[int, Mark]:
+        identities = await self.history.identities(tp, rows["offset"].to_list())
+        return {offset: _mark(tp, one) for offset, one in identities.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    projection: Projection
-    metric: Metric
-    product_id: str
-    period: Period
+def _by_partition(rows: pl.DataFrame) -> Iterable[tuple[TopicPartition, pl.DataFrame]]:
+    for (topic, partition), of_partition in rows.group_by(["topic", "partition"], maintain_order=True):
+        yield TopicPartition(str(topic), int(str(partition))), of_partition
 
-    def added(self, facts: Facts) -> list[Added]:
-        """Every event that changes the metric, with what it adds."""
-        found: list[Added] = []
-        for event, adds in self.projection.contributions.items():
-            if self.metric.name in adds and event in facts and facts[event].height:
-                rows = facts[event].select("offset", "currency", adds[self.metric.name].alias("value"))
-                sums = rows.group_by("offset", "currency").agg(pl.col("value").sum())
-                found += [(row[0], event, row[1], row[2]) for row in sums.rows() if row[2]]
-        return found
+
+def _has_marks(tp: TopicPartition, marks: Iterable[Mark]) -> bool:
+    return any(lane is None or lane == tp for lane, *_ in marks)
+
+
+def _ends(progress: Iterable[PartitionProgress]) -> dict[TopicPartition, int]:
+    return {one.tp: one.next_offset for one in progress}
+
+
+def _joined(parts: Sequence[Facts]) -> Facts:
+    events = {event for part in parts for event, frame in part.items() if frame.height}
+    return {event: pl.concat([part[event] for part in parts if event in part]) for event in sorted(events)}
 
 
 def _mark(tp: TopicPartition, one: RecordIdentity) -> Mark:

@@ -29,6 +29,7 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
             stores.pipeline(cache),
             cache,
             live,
+            stores.history(),
             default_tz=settings.time_zone,
             loopback_only=is_this_machine(settings.dashboard_host),
             registry=registry,

@@ -14,6 +14,7 @@ from litestar.response import Template
 
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from projections.explain import Explainer
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
@@ -21,7 +22,7 @@ from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
 
-PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"))
+PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Sources:
 
     figures: FiguresReader
     pipeline: Pipeline
+    explainer: Explainer
     default_tz: str
 
 
@@ -87,6 +89,7 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         # A preset names other days after midnight.
         "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}",
         "when": when,
+        "exactly": lambda time: when(datetime.fromisoformat(time)),
         "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
         "picker": True,
     }

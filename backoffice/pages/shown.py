@@ -30,6 +30,7 @@ PER_PRODUCT_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    metric: str
     text: str
     negative: bool = False
 
@@ -74,7 +75,7 @@ def cells(row: Row) -> list[Cell]:
 
 def cell(metric: Metric | Ratio, row: Row) -> Cell:
     value = row[metric.name]
-    return Cell(text_of(metric, value, row["currency"]), negative=value is not None and value < 0)
+    return Cell(metric.name, text_of(metric, value, row["currency"]), negative=value is not None and value < 0)
 
 
 def text_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:

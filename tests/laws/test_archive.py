@@ -21,6 +21,7 @@ from event_store.events import EVENT_TYPES
 from event_store.record import TopicPartition
 from projections.catalogue import FIGURES, PROJECTIONS
 from projections.explain import Explainer
+from projections.explained import Asked, one_cell
 from projections.read_model import Period
 
 from .histories import Values, arranged, partitions
@@ -60,14 +61,25 @@ async def _every_figure_adds_up(line: Line, folder: Path) -> None:
         for product, period in periods:
             for metric in projection.metrics:
                 await _adds_up(line, explainer, product, metric.name, period)
+    for name in ("net_minor", "orders", "views"):
+        await _is_explained(line, explainer, Asked(name, [Period("", EVER.start, EVER.end)]))
 
 
 async def _adds_up(line: Line, explainer: Explainer, product: str, metric: str, period: Period) -> None:
-    for one in await explainer.explain(product, metric, period):
-        assert one.adds_up, f"{product} {metric} {period}: {one.figure}, explained {one.total}"
-        for part in one.contributions:
+    await _is_explained(line, explainer, one_cell(metric, product, period))
+
+
+async def _is_explained(line: Line, explainer: Explainer, asked: Asked) -> None:
+    for one in await explainer.explain(asked):
+        assert one.adds_up, f"{asked}: {one.figure}, explained {one.total}"
+        parts = await explainer.contributions(one)
+        assert sum(part.contribution for part in parts) == one.figure
+        assert [(part.bucket, part.time) for part in parts] == sorted((part.bucket, part.time) for part in parts)
+        for part in parts:
             value = line.log._partitions[part.tp].values[part.offset]
             assert json.loads(value or b"")["id"] == part.event_id
+        in_pages = [await explainer.contributions(one, first, 3) for first in range(0, len(parts), 3)]
+        assert [part for page in in_pages for part in page] == parts
 
 
 @given(log=partitions(most=4), data=st.data(), min_records=st.integers(1, 4))

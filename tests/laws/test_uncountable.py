@@ -10,6 +10,7 @@ from event_store.events import PaymentCompleted, ProductView
 from event_store.record import TopicPartition
 from projections.catalogue import PROJECTIONS
 from projections.explain import Explainer
+from projections.explained import one_cell
 from projections.projector import Projector
 from projections.read_model import Period, ReadModel
 from projections.sqlite_read_model import SqliteReadModel
@@ -84,9 +85,9 @@ async def test_the_figure_without_it_is_explained_without_it(
 ) -> None:
     await _live(line, sqlite_figures, 3000)
     explainer = Explainer(sqlite_figures, line.history(), PROJECTIONS)
-    for one in await explainer.explain(product, "gross_minor", Period("ever", 0, 2**40)):
+    for one in await explainer.explain(one_cell("gross_minor", product, Period("ever", 0, 2**40))):
         assert one.adds_up
-        assert 7 not in [part.offset for part in one.contributions]
+        assert 7 not in [part.offset for part in await explainer.contributions(one)]
 
 
 async def test_an_event_refused_for_its_time_stays_uncounted_when_it_comes_again_later(line: Line) -> None:
@@ -98,7 +99,7 @@ async def test_an_event_refused_for_its_time_stays_uncounted_when_it_comes_again
     (letter,) = await line.read_model.dead_letters(1)
     assert (letter.reason, letter.offset) == ("FUTURE_TIME", 0)
     explanations = await Explainer(line.read_model, line.history(), PROJECTIONS).explain(
-        "lantern", "views", Period("ever", 0, 2**40)
+        one_cell("views", "lantern", Period("ever", 0, 2**40))
     )
     assert all(one.adds_up for one in explanations)
     rebuilt = await line.rebuild().run("prove it")

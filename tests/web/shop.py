@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +20,11 @@ from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
 from backoffice.silence import Silence
+from event_store.archive import Archive
 from event_store.codec import Codec
 from event_store.envelope import stamp
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
+from event_store.history import History
 from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
@@ -59,6 +62,8 @@ class Shop:
     read_model: ReadModel = field(init=False)
     leases: MemoryLeases = field(init=False)
     cache: GuardedCache = field(default_factory=lambda: GuardedCache(MemoryCache(), Silence()))
+    archive: Path = Path("nowhere")
+    """The folder of its segments; nowhere until a test says where."""
     orders: int = 0
 
     def __post_init__(self) -> None:
@@ -70,6 +75,10 @@ class Shop:
     @property
     def pipeline(self) -> Pipeline:
         return Pipeline(self.outbox, self.log, self.read_model, self.leases, self.cache, now_us=self.clock)
+
+    @property
+    def history(self) -> History:
+        return History(self.log, Archive(self.archive, self.codec), self.codec)
 
     async def open(self) -> None:
         for topic, partitions in PARTITIONS.items():
@@ -114,7 +123,8 @@ class Shop:
         return PaymentRefunded(f"r{self.orders}", currency, [Line(*line) for line in lines]), at
 
     def dashboard(self, live: Live | None = None, **options: Any) -> Litestar:
-        return create_dashboard(self.pipeline, self.cache, live or Live(self.read_model, self.cache), **options)
+        stream = live or Live(self.read_model, self.cache)
+        return create_dashboard(self.pipeline, self.cache, stream, self.history, **options)
 
     @asynccontextmanager
     async def browser(self, default_tz: str = "UTC", **options: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -60,7 +60,15 @@ async def test_the_status_is_what_the_command_prints(shop: Shop) -> None:
 async def test_the_api_is_described_with_its_parameters_and_its_problems(shop: Shop) -> None:
     async with shop.browser() as client:
         schema: dict[str, Any] = (await client.get("/schema/openapi.json")).json()
-    assert sorted(schema["paths"]) == ["/api/figures", "/api/status", "/livez", "/readyz"]
+    assert sorted(schema["paths"]) == [
+        "/api/events",
+        "/api/explain",
+        "/api/figures",
+        "/api/record",
+        "/api/status",
+        "/livez",
+        "/readyz",
+    ]
     operation = schema["paths"]["/api/figures"]["get"]
     assert {one["name"] for one in operation["parameters"]} == {"by", "tz", "from", "to", "product", "ratios"}
     assert list(operation["responses"]["400"]["content"]) == ["application/problem+json"]

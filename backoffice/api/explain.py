@@ -1,0 +1,116 @@
+"""`/api/explain`: the events behind a figure, paged by cursor, with their sum and the figure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
+from msgspec import Meta, Struct
+
+from backoffice.behind import EventsBehind, FigureAsked, events_behind
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import CompletenessStamp
+from backoffice.problems import RESPONSES
+from projections.explain import Explainer
+from projections.periods import QuestionError, Range, day_named
+
+MOST_EVENTS = 1000
+
+
+class BadCursor(QuestionError):
+    """A cursor is what the answer before said."""
+
+
+class ContributionAnswer(Struct, frozen=True):
+    topic: str
+    partition: int
+    offset: int
+    id: str
+    event: str
+    time: str
+    contribution: int
+
+
+class ExplainedAnswer(Struct, frozen=True):
+    metric: str
+    currency: str
+    figure: Annotated[int, Meta(description="what the figures say")]
+    sum: Annotated[int, Meta(description="of the contributions of all its events, not only of those shown here")]
+    equal: bool
+    events: int
+    contributions: Annotated[list[ContributionAnswer], Meta(description="by time, then by place in the log")]
+
+
+class ExplainAnswer(Struct, frozen=True):
+    completeness: CompletenessStamp
+    explained: Annotated[list[ExplainedAnswer], Meta(description="one per currency")]
+    next: Annotated[str | None, Meta(description="give it as `after` for the events that follow; null at the end")]
+
+
+Metric = Annotated[str, QueryParameter(description="a metric of /api/figures that is no ratio")]
+Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
+Zone = Annotated[str, QueryParameter(description="IANA name of the time zone whose days and hours are meant")]
+First = Annotated[str | None, QueryParameter(name="from", description="first day, e.g. 2011-03-01; default: all")]
+Last = Annotated[str | None, QueryParameter(name="to", description="last day, included; default: all")]
+Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
+Currency = Annotated[str | None, QueryParameter(description="e.g. GBP; default: each")]
+After = Annotated[str | None, QueryParameter(description="`next` of the answer before")]
+Most = Annotated[int, QueryParameter(ge=1, le=MOST_EVENTS, description="events of each currency in one answer")]
+
+
+def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRouteHandler:
+    @get(
+        "/api/explain",
+        responses=RESPONSES,
+        summary="The events behind a figure",
+        operation_id="explain",
+        tags=["figures"],
+    )
+    async def answer(  # noqa: PLR0913, PLR0917 - each is a parameter of the URL
+        metric: Metric,
+        product: Product = None,
+        tz: Zone = default_tz,
+        first: First = None,
+        last: Last = None,
+        hour: Hour = None,
+        currency: Currency = None,
+        after: After = None,
+        most: Most = 100,
+    ) -> ExplainAnswer:
+        days = Range(day_named(first) if first else None, day_named(last) if last else None)
+        asked = FigureAsked(metric, tz, days, hour, product, currency)
+        start = _number(after)
+        stamp = await pipeline.completeness()
+        found = await events_behind(explainer, asked, start, most)
+        goes_on = any(one.explanation.events > start + most for one in found)
+        return ExplainAnswer(stamp, [_explained(one) for one in found], str(start + most) if goes_on else None)
+
+    return answer
+
+
+def _explained(one: EventsBehind) -> ExplainedAnswer:
+    explained = one.explanation
+    return ExplainedAnswer(
+        explained.metric.name,
+        explained.currency,
+        explained.figure,
+        explained.total,
+        explained.adds_up,
+        explained.events,
+        [
+            ContributionAnswer(
+                part.tp.topic, part.tp.partition, part.offset, part.event_id, part.event, part.time, part.contribution
+            )
+            for part in one.contributions
+        ],
+    )
+
+
+def _number(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 13):
+        raise BadCursor(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
+    return int(cursor)

@@ -1,0 +1,36 @@
+"""`/api/record`: one record of the log, raw and read, with what it adds to which figures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from backoffice.pipeline import Pipeline
+from backoffice.pipeline_status import CompletenessStamp
+from backoffice.problems import RESPONSES
+from backoffice.recorded import Recorded, recorded_at
+from event_store.history import History
+from event_store.record import TopicPartition
+
+Topic = Annotated[str, QueryParameter(description="e.g. order-events")]
+Partition = Annotated[int, QueryParameter(ge=0, le=2**31)]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**62)]
+
+
+class RecordAnswer(Struct, frozen=True):
+    completeness: CompletenessStamp
+    record: Recorded
+
+
+def route(history: History, pipeline: Pipeline) -> HTTPRouteHandler:
+    @get("/api/record", responses=RESPONSES, summary="One record of the log", operation_id="record", tags=["events"])
+    async def answer(topic: Topic, partition: Partition, offset: Offset) -> RecordAnswer:
+        stamp = await pipeline.completeness()
+        record = await recorded_at(history, pipeline.read_model, TopicPartition(topic, partition), offset)
+        return RecordAnswer(stamp, record)
+
+    return answer

@@ -1,0 +1,84 @@
+"""The events behind a number: each with its place in the log and what it adds, and their sum beside the number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, events_behind
+from projections.figures import metric_named
+from projections.metric import Metric, Ratio, Unit
+from projections.periods import day_named
+
+from .frame import Page, Sources
+from .paging import Pager, page_number, pager_of
+from .selection import Selection
+from .shown import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One currency's number, and a page of its events."""
+
+    currency: str
+    figure: str
+    total: str
+    equal: bool
+    events: int
+    rows: list[dict[str, Any]]
+    pager: Pager
+
+
+async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
+    chosen = selection.more
+    metric = metric_named(chosen.get("metric", "gross_minor"))
+    filled = {"title": f"Behind {metric.title.lower()}", "metric": metric, "product_id": chosen.get("id")}
+    if isinstance(metric, Ratio) and metric.unit is Unit.RATIO:
+        return {**filled, "told": [], "parts": [metric_named(name) for name in metric.expression.meta.root_names()]}
+    hour = chosen.get("hour")
+    asked = FigureAsked(metric.name, selection.tz, selection.asked, hour, chosen.get("id"), chosen.get("currency"))
+    if hour is not None:
+        day_named(hour[:10])
+    first = (page_number(chosen.get("page", "1")) - 1) * EVENTS_A_PAGE
+    found = await events_behind(sources.explainer, asked, first)
+    return {**filled, "told": [_told(metric, one, selection) for one in found], "parts": []}
+
+
+def _told(metric: Metric | Ratio, one: EventsBehind, selection: Selection) -> Told:
+    explained = one.explanation
+
+    def text(value: int) -> str:
+        return text_of(metric, value, explained.currency)
+
+    return Told(
+        explained.currency,
+        text(explained.figure),
+        text(explained.total),
+        explained.adds_up,
+        explained.events,
+        [
+            {
+                "time": part.time,
+                "event": part.event,
+                "event_id": part.event_id,
+                "topic": part.tp.topic,
+                "partition": part.tp.partition,
+                "offset": part.offset,
+                "contribution": text(part.contribution),
+                "negative": part.contribution < 0,
+            }
+            for part in one.contributions
+        ],
+        pager_of(selection, one.first, len(one.contributions), explained.events, EVENTS_A_PAGE),
+    )
+
+
+BEHIND = Page(
+    "/behind",
+    "Behind a number",
+    "behind.html",
+    _fill,
+    choices=("metric", "id", "currency", "hour", "page"),
+    under="/",
+)
