@@ -19,16 +19,15 @@ from tests.samples import SAMPLES
 from tests.servers import pgbouncer
 from tests.servers.kafka import Broker
 from tests.servers.pgbouncer import POOLED
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import NEWEST, PostgresServer
 
 from .invoices import parts
 from .shop import Shop, excerpt_oracle, until
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not pgbouncer.is_there(), reason="this machine has no PgBouncer"),
-]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
+SERVER = POOLED if pgbouncer.is_there() else NEWEST
+"""Where there is no pooler, the same is held without one."""
 
 VIEW = "com.countinghouse.catalog.ProductView.v1"
 PLAIN = "SELECT countinghouse_emit('catalog-events', $1, $2)"
@@ -36,7 +35,7 @@ PLAIN = "SELECT countinghouse_emit('catalog-events', $1, $2)"
 
 @pytest.fixture
 def server(postgres_of: Callable[[int], PostgresServer]) -> PostgresServer:
-    return postgres_of(POOLED)
+    return postgres_of(SERVER)
 
 
 @pytest.fixture
