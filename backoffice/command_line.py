@@ -26,12 +26,13 @@ def add_groups(app: typer.Typer) -> None:
     events.callback()(lambda: None)
     for group, commands in (
         (outbox, (dead, redrive, reincarnate)),
-        (topics, (plan, apply, check, migrate)),
+        (topics, (plan, apply, check)),
         (events, (schema,)),
     ):
         for command in commands:
             group.command()(command)
     topics.command("status")(topics_status)
+    topics.command()(migrate)
     app.add_typer(outbox, name="outbox")
     app.add_typer(topics, name="topics")
     app.add_typer(events, name="events")

@@ -58,7 +58,7 @@ class _Committing(NamedTuple):
 
 
 class PostgresGroup:
-    """`lanes` gives what `postgres_outbox.partitions` said, once the database was opened; `write` keeps it up to date."""
+    """`lanes` gives what `postgres_outbox.partitions` said, once the database was opened; `write` keeps to it."""
 
     def __init__(
         self, database: PostgresDatabase, codec: Codec, lanes: Callable[[], dict[str, int]], calls: Sequence[Call]
