@@ -58,7 +58,7 @@ class _Committing(NamedTuple):
 
 
 class PostgresGroup:
-    """`lanes` gives what `postgres_outbox.partitions` said, once the database was opened; `write` keeps to it."""
+    """`lanes` gives what `postgres_outbox.partitions` said, for `write` to bring up to date."""
 
     def __init__(
         self, database: PostgresDatabase, codec: Codec, lanes: Callable[[], dict[str, int]], calls: Sequence[Call]

@@ -6,16 +6,18 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from event_store.crash_points import CRASH_POINTS
+from tests.servers.commerce import PostgresShop
 from tests.servers.kafka import Broker
 
 from .invoices import parts
-from .shop import Shop, until
+from .shop import Shop
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -23,17 +25,25 @@ STEPS = [point for point in CRASH_POINTS if point.startswith("topics.")]
 MIGRATE = ("topics", "migrate", "order-events", "--partitions", "9")
 
 
-@pytest.fixture(params=["embedded", "kafka"])
+@pytest.fixture(params=["files", "engines"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    settings: dict[str, str] = {}
-    if request.param == "kafka":
-        broker: Broker = request.getfixturevalue("kafka")
-        settings["COUNTINGHOUSE_LOG_URL"] = f"kafka://{broker.address}/{uuid4().hex[:8]}."
-    one = Shop(tmp_path / "shop", settings)
-    one.ok("topics", "apply")
-    yield one
-    one.close()
+    with ExitStack() as opened:
+        one = Shop(tmp_path / "shop", _engines(request, opened) if request.param == "engines" else {})
+        opened.callback(one.close)
+        one.ok("topics", "apply")
+        yield one
     assert one.complaints() == []
+
+
+def _engines(request: pytest.FixtureRequest, opened: ExitStack) -> dict[str, str]:
+    """Kafka, and both databases in PostgreSQL."""
+    broker: Broker = request.getfixturevalue("kafka")
+    commerce = opened.enter_context(closing(PostgresShop(request.getfixturevalue("postgres"))))
+    return {
+        "COUNTINGHOUSE_LOG_URL": f"kafka://{broker.address}/{uuid4().hex[:8]}.",
+        "COUNTINGHOUSE_COMMERCE_DB_URL": commerce.url,
+        "COUNTINGHOUSE_BACKOFFICE_DB_URL": request.getfixturevalue("postgres_url"),
+    }
 
 
 def _states(shop: Shop) -> dict[str, str]:
@@ -42,7 +52,8 @@ def _states(shop: Shop) -> dict[str, str]:
 
 async def test_a_topic_moves_over_under_load_though_the_command_dies_after_each_step(shop: Shop) -> None:
     line = shop.start_line()
-    await until(lambda: shop.backoffice_db.exists() and shop.commerce_db.exists(), *line)
+    for one in line:
+        await one.is_up()
     for point, part in zip(STEPS, parts(shop.folder, len(STEPS)), strict=True):
         sending = asyncio.create_task(shop.send(part.file))
         died = await asyncio.to_thread(shop.run, *MIGRATE, COUNTINGHOUSE_CRASH_AT=f"{point}:1")
@@ -77,6 +88,7 @@ async def test_processes_that_start_after_a_migration_go_on_where_it_left_them(s
     assert sum(one.position for one in status.partitions if one.topic == "order-events.v2") > 0
 
 
+@pytest.mark.parametrize("shop", ["files"], indirect=True)
 def test_what_can_not_be_moved_is_said_in_one_line(shop: Shop) -> None:
     nothing = shop.run(*MIGRATE)
     assert nothing.returncode == 2
