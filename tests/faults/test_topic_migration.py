@@ -19,7 +19,7 @@ from tests.servers.kafka import Broker
 from .invoices import parts
 from .shop import Shop
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 STEPS = [point for point in CRASH_POINTS if point.startswith("topics.")]
 MIGRATE = ("topics", "migrate", "order-events", "--partitions", "9")
