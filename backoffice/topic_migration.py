@@ -83,7 +83,7 @@ class TopicMigration:
 
     async def _drain(self, target: str) -> None:
         for version in [one for one in await self._versions() if version_of(one.name) < version_of(target)]:
-            await self._until(version.name, State.CLOSED, "rows of it wait for the relay, or records for consumers")
+            await self._until(version.name, State.CLOSED, "rows of it wait for the relay, or records for consumers.")
             self.say(f"{version.name} is closed: all of it is counted, and it stays for rebuilds.")
 
     async def _until(self, name: str, state: State, why_not: str) -> None:
