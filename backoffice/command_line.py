@@ -31,6 +31,8 @@ def add_groups(app: typer.Typer) -> None:
     ):
         for command in commands:
             group.command()(command)
+    topics.command("status")(topics_status)
+    topics.command()(migrate)
     app.add_typer(outbox, name="outbox")
     app.add_typer(topics, name="topics")
     app.add_typer(events, name="events")
@@ -224,6 +226,33 @@ def check(data: Data = None, json: Json = False) -> None:
         for one in shown.drift:
             typer.echo(one, err=True)
     raise typer.Exit(1 if shown.drift else 0)
+
+
+def topics_status(data: Data = None, json: Json = False) -> None:
+    """Show every version of each topic, and how far it has come: made, read, written, draining, closed."""
+    from .commands.topics import status_json, status_table, topics_status
+
+    found = asyncio.run(topics_status(settings_of_a_shop(data)))
+    if json:
+        typer.echo(status_json(found))
+    else:
+        console().print(status_table(found))
+
+
+def migrate(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Such as catalog-events.")],
+    partitions: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="How many the new version is to have.")],
+    data: Data = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", metavar="S", help="Seconds that a step may wait.")] = 60.0,
+) -> None:
+    """Move a topic to a new version with another number of partitions, while the shop goes on. Safe to repeat."""
+    from event_store.topics import PARTITIONS
+
+    from .commands.topics import migrate_topic
+
+    if topic not in PARTITIONS:
+        raise typer.BadParameter(f"{topic!r} is none of {', '.join(PARTITIONS)}")
+    asyncio.run(migrate_topic(settings_of_a_shop(data), topic, partitions, timeout_s, typer.echo))
 
 
 def dead(data: Data = None) -> None:

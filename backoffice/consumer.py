@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.errors import GenerationChanged, Stop, TransientError, UnknownTopic
-from event_store.lease import Leases
+from event_store.lease import Leases, owners_of
 from event_store.log import Log
 from event_store.record import MAX_BATCH_RECORDS, TopicPartition
+from event_store.topics import versions
 from projections.gathering import Gathering
 from projections.projector import Projector
 from projections.read_model import ReadModel
@@ -43,8 +44,8 @@ comes next; the rest of the time is for giving the leases back."""
 class ConsumerSettings:
     owner: str
     """Names this consumer's leases; unique among consumers that run at the same time."""
-    topics: Mapping[str, int]
-    """Topic → partitions to count."""
+    topics: Collection[str]
+    """The topics to count, in every version that the log has."""
     lease_ttl_s: float = 15.0
     renew_s: float = 5.0
     poll_s: float = 1.0
@@ -79,6 +80,8 @@ class Consumer:
     _stopped: set[TopicPartition] = field(default_factory=set)
     """Partitions that must not go on until somebody has looked; a restart and another generation look again."""
     _noted: dict[TopicPartition, int] = field(default_factory=dict)
+    _partitions: dict[str, int] = field(default_factory=dict)
+    """Every version of the topics → its partitions, as far as the log has shown them. Topics are only ever added."""
     _lost: UnknownTopic | None = None
     """A topic that was there when we began is gone: nothing that this process can wait for."""
 
@@ -101,6 +104,7 @@ class Consumer:
         await self._patiently_once(self._end)
 
     async def _begin(self) -> None:
+        await self._look_for_topics()
         await self.leases.take_over(self.settings.owner)
 
     async def _end(self) -> None:
@@ -144,12 +148,17 @@ class Consumer:
                 await self._enter(held, gathering, changed)
             await sleep_unless(ended, self.settings.renew_s)
 
+    async def _look_for_topics(self) -> None:
+        """A new version of a topic is read as soon as it is seen, long before anything is written to it."""
+        self._partitions |= versions(self.settings.topics, await self.log.topics())
+
     async def _take_leases(self) -> set[TopicPartition]:
         owner = self.settings.owner
         await self.leases.take([f"{MEMBERS}{owner}"], owner, self.settings.lease_ttl_s)
-        own = shares(self.settings.topics, {owner, *await self.leases.owners(MEMBERS)})[owner]
+        members = {owner, *owners_of(await self.leases.holdings(MEMBERS))}
+        own = shares(self._partitions, members)[owner]
         held: set[TopicPartition] = set()
-        for topic, count in sorted(self.settings.topics.items()):
+        for topic, count in sorted(self._partitions.items()):
             names = {f"{PARTITIONS}{tp}": tp for tp in (TopicPartition(topic, number) for number in range(count))}
             taken = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=own[topic])
             held |= {names[lease.name] for lease in taken}
@@ -194,8 +203,9 @@ class Consumer:
             self._running.pop(partition.tp, None)
 
     async def _watch_log(self, projector: Projector, ended: asyncio.Event) -> None:
-        """Wakes the partitions that have something to read, and publishes positions now and then."""
+        """Wakes the partitions that have something to read; now and then publishes positions and looks for topics."""
         note_at_s = self.clock() + self.settings.note_every_s
+        look_at_s = self.clock() + self.settings.renew_s
         wait_s = self.settings.poll_s
         busy: Mapping[TopicPartition, int] = {}
         while not ended.is_set():
@@ -206,6 +216,9 @@ class Consumer:
                 if self.clock() >= note_at_s:
                     await self._note_positions(projector)
                     note_at_s = self.clock() + self.settings.note_every_s
+                if self.clock() >= look_at_s:
+                    await self._look_for_topics()
+                    look_at_s = self.clock() + self.settings.renew_s
                 if news:
                     await sleep_unless(ended, GATHER_S)
             except TransientError as error:

@@ -25,10 +25,13 @@ def exit_code(error: Exception) -> int | None:
     from .commands.status import NothingStartedError
     from .loopback import OpenListenError
     from .occupancy import OccupiedError
+    from .topic_migration import MigrationRefused
 
     if isinstance(error, CommandFailed):
         return error.code
-    could_not_begin = OccupiedError | AddressTakenError | OpenListenError | NothingStartedError | LogUnusable
+    could_not_begin = (
+        OccupiedError | AddressTakenError | OpenListenError | NothingStartedError | LogUnusable | MigrationRefused
+    )
     if isinstance(error, could_not_begin | QuestionError | NoSuchDeadRowError):
         return 2
     return 1 if isinstance(error, EventStoreError) else None

@@ -7,15 +7,16 @@ and what was counted must still stand in them: else the process does not begin, 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 from event_store.backoff import Backoff, sleep_unless
-from event_store.errors import LogUnusable, Stop, TransientError
+from event_store.errors import HistoryLost, LogUnusable, Stop, TransientError
 from event_store.log_identity import check_counted
 from event_store.record import TopicPartition
-from event_store.topics import PARTITIONS, partitions_of
+from event_store.topics import PARTITIONS, partitions_of, versions
 
 from .stores import Stores
 from .troubles import Troubles
@@ -33,6 +34,16 @@ class Report(Protocol):
 async def await_topics(stores: Stores, report: Report, stop: asyncio.Event) -> None:
     """Returns when the log has its topics, or `stop` is set. Raises LogUnusable."""
     await _patiently(partial(stores.topic_admin().require, PARTITIONS), report, stop)
+
+
+async def await_lanes(stores: Stores, report: Report, stop: asyncio.Event) -> None:
+    """The same for every version of a topic that rows of the outbox go to."""
+
+    async def require() -> None:
+        lanes = Counter(lane.tp.topic for lane in await stores.outbox().lanes())
+        await stores.topic_admin().require(lanes)
+
+    await _patiently(require, report, stop)
 
 
 async def await_counted_log(stores: Stores, report: Report, stop: asyncio.Event) -> None:
@@ -59,13 +70,20 @@ async def lost_history(stores: Stores) -> Sequence[tuple[TopicPartition, Stop]]:
 
     Raises TransientError.
     """
-    (log, history, read_model) = (stores.log(), stores.history(), stores.read_model())
+    (log, read_model) = (stores.log(), stores.read_model())
     generation = await read_model.serving()
+    tps = set(partitions_of(versions(PARTITIONS, await log.topics())))
+    counted = {one.tp for one in await read_model.progress(generation) if one.next_offset}
     lost: list[tuple[TopicPartition, Stop]] = []
-    for tp in partitions_of(PARTITIONS):
+    for tp in sorted(tps | counted):
         position = await read_model.position(generation, tp)
         try:
-            await history.check(tp)
+            if tp not in tps:
+                raise HistoryLost(
+                    f"{tp}: {position.next_offset} records were counted, and the log has no such partition. "
+                    "Nothing was reset. Put the topic back as it was."
+                )
+            await stores.history().check(tp)
             await check_counted(log, tp, position.next_offset, position.last_fingerprint)
         except Stop as stop:
             lost.append((tp, stop))

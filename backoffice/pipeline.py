@@ -16,7 +16,7 @@ from event_store.log import Bounds, Log
 from event_store.outbox import LaneStatus as OutboxLane
 from event_store.outbox import Outbox
 from event_store.record import TopicPartition
-from event_store.topics import TOPICS, partitions_of
+from event_store.topics import TOPICS, partitions_of, versions
 from projections.completeness import Counted, Waiting, completeness
 from projections.read_model import Generation, PartitionProgress, ReadModel, State
 
@@ -97,7 +97,7 @@ class Pipeline:
     cache: GuardedCache | None = None
     """What pages do without where it is broken."""
     topics: Sequence[str] = tuple(topic.name for topic in TOPICS)
-    """The topics that figures are counted from."""
+    """The topics that figures are counted from, in all their versions."""
     now_us: Callable[[], int] = _now_us
     throughput: Throughput = field(default_factory=Throughput)
 
@@ -152,8 +152,7 @@ class Pipeline:
         return _Stages(asked_at, generation, lanes, partitions)
 
     async def _partitions(self) -> list[TopicPartition]:
-        known = await self.log.topics()
-        return partitions_of({topic: known.get(topic, 0) for topic in self.topics})
+        return partitions_of(versions(self.topics, await self.log.topics()))
 
     async def _partition(
         self, tp: TopicPartition, bounds: Bounds, progress: PartitionProgress | None, asked_at: datetime

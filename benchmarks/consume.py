@@ -25,6 +25,7 @@ from event_store.codec import Codec
 from event_store.connect import open_log
 from event_store.decoded_batch import decode_batch
 from event_store.envelope import stamp
+from event_store.lease import owners_of
 from event_store.log import Log
 from event_store.record import Record, RecordBatch, TopicPartition
 from event_store.sqlite_leases import SqliteLeases
@@ -128,7 +129,7 @@ async def count(folder: Path, log: Log, consumers: int, log_url: str | None = No
     ]
     for child in children:
         child.start()
-    while len(await leases.owners("member/")) < consumers:  # noqa: ASYNC110
+    while len(owners_of(await leases.holdings("member/"))) < consumers:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     await asyncio.sleep(1.0)
     await leases.release("gate")

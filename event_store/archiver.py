@@ -15,7 +15,7 @@ from .errors import TransientError
 from .history import History
 from .log import Bounds
 from .record import MAX_SEGMENT_RECORDS, TopicPartition
-from .topics import partitions_of
+from .topics import PARTITIONS, partitions_of, versions
 
 
 class ArchiverObserver(Protocol):
@@ -57,7 +57,7 @@ class Archiver:
     async def seal_all(self) -> Sequence[Segment]:
         """Seals every stretch that is long enough; returns the new segments."""
         log = self.history.log
-        bounds = await log.bounds(partitions_of(await log.topics()))
+        bounds = await log.bounds(partitions_of(versions(PARTITIONS, await log.topics())))
         sealed: list[Segment] = []
         unsealed: dict[TopicPartition, int] = {}
         for tp, (start, end) in (await asyncio.to_thread(self._open_ended, bounds)).items():

@@ -34,6 +34,10 @@ CRASH_POINTS = (
     "move.after_records",
     "move.before_commit",
     "move.after_commit",
+    "topics.after_create",
+    "topics.after_read",
+    "topics.after_switch",
+    "topics.after_drain",
 )
 
 

@@ -38,8 +38,9 @@ class KafkaLog:
         self._partitions[topic] = partitions
 
     async def topics(self) -> Mapping[str, int]:
-        self._partitions = await self._topics.partitions()
-        return dict(self._partitions)
+        found = await self._topics.partitions()
+        self._partitions |= found  # A broker that has just started may not name all of them.
+        return found
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
         await self._check(tp)

@@ -107,10 +107,11 @@ class KafkaTopics:
 
     async def require(self, wanted: Mapping[str, int]) -> None:
         try:
-            differences = missing_or_other(wanted, await self.partitions())
+            found = await self.partitions()
         except LogUnavailable as error:
             raise LogUnusable(str(error)) from error
-        if differences:
+        lacking = {topic: count for topic, count in wanted.items() if found.get(topic, 0) < count}
+        if differences := missing_or_other(lacking, found):
             raise LogUnusable(f"{self._place}: {_sentence(differences)}")
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ past its expiry) rests on epochs and positions, not on the lease.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,11 @@ class Holding:
     """How often it was given to somebody."""
 
 
+def owners_of(holdings: Iterable[Holding]) -> dict[str, str]:
+    """Name → owner of those that somebody holds."""
+    return {one.name: one.owner for one in holdings if one.owner is not None}
+
+
 class Leases(Protocol):
     """Leases of one database, by name."""
 
@@ -43,10 +48,6 @@ class Leases(Protocol):
 
     async def take_over(self, owner: str) -> None:
         """Ends what an earlier process of the same name held: its epochs can act no more."""
-        ...
-
-    async def owners(self, prefix: str) -> set[str]:
-        """Who holds an unexpired lease whose name begins with `prefix`."""
         ...
 
     async def holdings(self, prefix: str) -> Sequence[Holding]:

@@ -82,10 +82,6 @@ class MemoryLeases:
         await asyncio.sleep(0)
         self._table.end(owner)
 
-    async def owners(self, prefix: str) -> set[str]:
-        await asyncio.sleep(0)
-        return {owner for name, owner in self._table.owners(self._clock()).items() if name.startswith(prefix)}
-
     async def holdings(self, prefix: str) -> Sequence[Holding]:
         await asyncio.sleep(0)
         return [one for one in self._table.holdings(self._clock()) if one.name.startswith(prefix)]

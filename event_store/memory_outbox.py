@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .codec import Draft
 from .memory_leases import LeaseTable
 from .memory_news import News
-from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus, topic_of
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus, newest_for
 from .record import TopicPartition
-from .topics import partitions_of, remembered_partition_for
+from .topics import newest_versions, partitions_of, remembered_partition_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,6 @@ class MemoryOutbox:
     def __init__(
         self, topics: Mapping[str, int], clock: Callable[[], int], *, source: str = "/countinghouse/commerce"
     ) -> None:
-        self._topics = topics
         self._clock = clock
         self._base = source
         self._contents = OutboxContents(lanes={tp: _LaneRows() for tp in partitions_of(topics)})
@@ -191,6 +191,12 @@ class MemoryOutbox:
             )
         await asyncio.sleep(0)
 
+    async def add_topic(self, topic: str, partitions: int) -> None:
+        await asyncio.sleep(0)
+        for number in range(partitions):
+            self._contents.lanes.setdefault(TopicPartition(topic, number), _LaneRows())
+        await asyncio.sleep(0)
+
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
         await asyncio.sleep(0)
         return [(row.sequence, row.event_id) for row in self._contents.lanes[lane.tp].between(first, last)]
@@ -251,8 +257,9 @@ class MemoryOutbox:
         return f"{self._base}/{self._contents.incarnation}"
 
     def _lane_for(self, draft: Draft) -> TopicPartition:
-        topic = topic_of(draft, self._topics)
-        return TopicPartition(topic, remembered_partition_for(draft.key, self._topics[topic]))
+        partitions = Counter(tp.topic for tp in self._contents.lanes)
+        topic = newest_for(draft, newest_versions(partitions))
+        return TopicPartition(topic, remembered_partition_for(draft.key, partitions[topic]))
 
     def _held(self, lane: Lane) -> _LaneRows | None:
         """The lane's rows, if its lease still has the epoch under which `lane` was taken."""

@@ -17,22 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from .codec import Draft
 from .errors import UnknownTopic
 from .record import TopicPartition
 
+T = TypeVar("T")
 MAX_PASS_ROWS = 1000
 """The most rows of one lane in one pass of the relay."""
 
 
-def topic_of(draft: Draft, lanes: Mapping[str, object]) -> str:
-    """The topic that the draft goes to, one of those that have lanes. Raises UnknownTopic where it has none."""
+def newest_for(draft: Draft, newest: Mapping[str, T]) -> T:
+    """What `newest` has for the draft's topic, of the version that is written to. Raises UnknownTopic for nothing."""
     topic = draft.event_type.topic
-    if topic is None or topic.name not in lanes:
-        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}, only for {', '.join(lanes)}")
-    return topic.name
+    if topic is None or topic.name not in newest:
+        raise UnknownTopic(f"the outbox has no lanes for {draft.event_type.name}, only for {', '.join(newest)}")
+    return newest[topic.name]
 
 
 def lease_of(tp: TopicPartition) -> str:
@@ -147,6 +148,14 @@ class Outbox(Protocol):
         """Moves the row aside as dead and puts `withheld` in its place, with its sequence.
 
         Does nothing where it was acknowledged meanwhile, or the lane lost.
+        """
+        ...
+
+    async def add_topic(self, topic: str, partitions: int) -> None:
+        """Makes the lanes of another version of a topic where they are missing.
+
+        Rows that are written from then on go to the newest version that has lanes; those of older ones are sent as
+        before. A writer whose transaction is under way may still write to the version that was newest.
         """
         ...
 

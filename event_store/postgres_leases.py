@@ -36,7 +36,6 @@ TAKE = f"""
 UPDATE lease SET epoch = epoch + (owner <> $2)::int, owner = $2, expires_at_us = {NOW_US} + $3
 WHERE name = ANY($1::text[]) RETURNING name, owner, epoch
 """  # noqa: S608
-SELECT_OWNERS = f"SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND starts_with(name, $1)"  # noqa: S608
 SELECT_HOLDINGS = f"""
 SELECT name, CASE WHEN expires_at_us > {NOW_US} THEN owner END, epoch FROM lease
 WHERE epoch > 0 AND starts_with(name, $1) ORDER BY name
@@ -98,10 +97,6 @@ class PostgresLeases:
 
     async def take_over(self, owner: str) -> None:
         await self._database.transaction(lambda connection: connection.execute(TAKE_OVER, owner))
-
-    async def owners(self, prefix: str) -> set[str]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_OWNERS, prefix))
-        return {row["owner"] for row in rows}
 
     async def holdings(self, prefix: str) -> Sequence[Holding]:
         rows = await self._database.read(lambda connection: connection.fetch(SELECT_HOLDINGS, prefix))

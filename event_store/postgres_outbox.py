@@ -7,7 +7,7 @@ source in a later statement: so what it then finds stays as it is until it has c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from . import postgres_leases
 from .codec import Draft
 from .crash_points import NO_CRASH, CrashPoints
 from .envelope import new_event_id
+from .errors import StorageUnavailable
 from .outbox import (
     MAX_PASS_ROWS,
     Acknowledgement,
@@ -24,7 +25,7 @@ from .outbox import (
     Lane,
     LaneStatus,
     lease_of,
-    topic_of,
+    newest_for,
 )
 from .outbox_statements import COUNT_LANES, SELECT_DEAD, SELECT_SOURCE, SELECT_UNSENT, SELECT_WITH_WORK
 from .postgres_database import PostgresDatabase, columns_of, rows_changed, storable
@@ -53,7 +54,7 @@ from .postgres_outbox_statements import (
     WRITE_AGAIN,
 )
 from .record import TopicPartition
-from .topics import partitions_of, remembered_partition_for
+from .topics import newest_versions, partitions_of, remembered_partition_for
 
 if TYPE_CHECKING:
     import asyncpg
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
     from .postgres_database import Connection
 
 __all__ = ["SCHEMA", "PostgresOutbox", "is_written", "lane_status", "partitions", "prepare", "write"]
+
+MAX_LANE_CHANGES = 10
+"""How often lanes may be added while rows are written, before that is given up."""
 
 
 async def prepare(connection: Connection, topics: Mapping[str, int]) -> None:
@@ -78,13 +82,23 @@ async def partitions(connection: Connection) -> dict[str, int]:
     return {topic: count for topic, count in await connection.fetch(COUNT_LANES)}  # noqa: C416 - records, not pairs
 
 
-async def write(connection: Connection, drafts: Sequence[Draft], lanes: Mapping[str, int]) -> int | None:
+async def write(connection: Connection, drafts: Sequence[Draft], lanes: dict[str, int]) -> int | None:
     """Writes one waiting row per draft. Call it in the transaction that changes the state the drafts speak of.
 
-    `lanes` is what `partitions` said. Returns the id of one of the rows, for `is_written`. Raises UnknownTopic.
+    `lanes` is what `partitions` said, and is brought up to date where there are more of them by now. Returns the id of
+    one of the rows, for `is_written`. Raises UnknownTopic.
     """
-    rows = [(*_lane_of(lanes, draft), draft.event_id, draft.key, draft.payload) for draft in drafts]
-    return await connection.fetchval(INSERT_ROWS, *columns_of(rows)) if rows else None
+    if not drafts:
+        return None
+    for _ in range(MAX_LANE_CHANGES):
+        rows = [(*tp, draft.event_id, draft.key, draft.payload) for tp, draft in _placed(lanes, drafts)]
+        row_id: int | None = await connection.fetchval(INSERT_ROWS, *columns_of(rows), sum(lanes.values()))
+        if row_id is not None:
+            return row_id
+        found = await partitions(connection)
+        lanes.clear()
+        lanes |= found
+    raise StorageUnavailable("the outbox gets new lanes faster than rows can be written to them")
 
 
 async def is_written(connection: Connection, row_id: int, drafts: Sequence[Draft]) -> bool:
@@ -92,16 +106,19 @@ async def is_written(connection: Connection, row_id: int, drafts: Sequence[Draft
     return bool(await connection.fetchval(SELECT_IS_WRITTEN, row_id, [draft.event_id for draft in drafts]))
 
 
-def _lane_of(lanes: Mapping[str, int], draft: Draft) -> TopicPartition:
-    topic = topic_of(draft, lanes)
-    return TopicPartition(topic, remembered_partition_for(draft.key, lanes[topic]))
+def _placed(lanes: Mapping[str, int], drafts: Sequence[Draft]) -> Iterator[tuple[TopicPartition, Draft]]:
+    """Each draft with its lane, in the newest version of its topic."""
+    newest = newest_versions(lanes)
+    for draft in drafts:
+        topic = newest_for(draft, newest)
+        yield TopicPartition(topic, remembered_partition_for(draft.key, lanes[topic])), draft
 
 
 class PostgresOutbox:
     """The outbox in the database at `url`; `topics` are its lanes to make where they are missing."""
 
     def __init__(self, url: str, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
-        self._lanes: Mapping[str, int] = {}
+        self._lanes: dict[str, int] = {}
         self._topics = topics
         self._database = PostgresDatabase(
             url,
@@ -171,6 +188,9 @@ class PostgresOutbox:
                 await connection.execute(BURY, row["id"], sequence, withheld.event_id, withheld.payload)
 
         await self._database.transaction(move)
+
+    async def add_topic(self, topic: str, partitions: int) -> None:
+        await self._database.transaction(lambda connection: prepare(connection, {topic: partitions}))
 
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
         rows = await self._database.read(lambda c: c.fetch(SELECT_ROWS_BETWEEN, *lane.tp, first, last))

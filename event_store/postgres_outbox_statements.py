@@ -82,7 +82,8 @@ INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us)
 SELECT l.id, w.event_id, w.key, w.payload, {NOW_US}
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY
     AS w (topic, number, event_id, key, payload, place)
-JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number ORDER BY w.place RETURNING id
+JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number
+WHERE (SELECT count(*) FROM outbox_lane) = $6 ORDER BY w.place RETURNING id
 """  # noqa: S608
 SELECT_IS_WRITTEN = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND event_id = ANY($2::text[]))"
 SELECT_NAMES = "SELECT topic, number FROM outbox_lane"

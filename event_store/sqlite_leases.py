@@ -32,9 +32,6 @@ SELECT_HELD = f"""
 SELECT name, owner, epoch FROM lease
 WHERE owner = :owner AND expires_at_us > {NOW_US} AND name IN (SELECT value FROM json_each(:names)) ORDER BY name
 """  # noqa: S608
-SELECT_OWNERS = f"""
-SELECT DISTINCT owner FROM lease WHERE expires_at_us > {NOW_US} AND substr(name, 1, length(?1)) = ?1
-"""  # noqa: S608
 SELECT_HOLDINGS = f"""
 SELECT name, CASE WHEN expires_at_us > {NOW_US} THEN owner END, epoch FROM lease
 WHERE substr(name, 1, length(?1)) = ?1 ORDER BY name
@@ -86,10 +83,6 @@ class SqliteLeases:
 
     async def take_over(self, owner: str) -> None:
         await self._file.write(lambda connection: connection.execute(TAKE_OVER, (owner,)).rowcount)
-
-    async def owners(self, prefix: str) -> set[str]:
-        rows = await self._file.read(lambda connection: connection.execute(SELECT_OWNERS, (prefix,)).fetchall())
-        return {owner for (owner,) in rows}
 
     async def holdings(self, prefix: str) -> Sequence[Holding]:
         rows = await self._file.read(lambda connection: connection.execute(SELECT_HOLDINGS, (prefix,)).fetchall())

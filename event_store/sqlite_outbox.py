@@ -26,7 +26,7 @@ from .outbox import (
     Lane,
     LaneStatus,
     lease_of,
-    topic_of,
+    newest_for,
 )
 from .outbox_statements import (
     COUNT_LANES,
@@ -60,6 +60,7 @@ from .sqlite_outbox_statements import (
     SELECT_LANE,
     SELECT_LANE_IDS,
     SELECT_LANES,
+    SELECT_LAST_LANE,
     SELECT_ROWS_BETWEEN,
     SELECT_STATUS,
     WAIT_AGAIN,
@@ -67,7 +68,7 @@ from .sqlite_outbox_statements import (
     WRITE_AGAIN,
 )
 from .sqlite_schema import open_tables
-from .topics import partitions_of, remembered_partition_for
+from .topics import newest_versions, partitions_of, remembered_partition_for
 
 __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
 
@@ -75,6 +76,10 @@ __all__ = ["SCHEMA", "SqliteOutbox", "prepare", "write"]
 def prepare(connection: sqlite3.Connection, topics: Mapping[str, int]) -> None:
     """Makes the source and the lanes of `topics` (name → partitions) where they are missing."""
     connection.execute(INSERT_SOURCE, (f"/countinghouse/commerce/{new_event_id()}",))
+    add_lanes(connection, topics)
+
+
+def add_lanes(connection: sqlite3.Connection, topics: Mapping[str, int]) -> None:
     connection.executemany(INSERT_LANE, partitions_of(topics))
 
 
@@ -96,19 +101,24 @@ def write(connection: sqlite3.Connection, drafts: Sequence[Draft]) -> None:
 
 
 def _lane_ids(connection: sqlite3.Connection) -> Mapping[str, Sequence[int]]:
-    """Topic → lane ids by partition. Lanes are only ever added, so a connection of ours remembers them."""
+    """Topic → lane ids of its newest version by partition. Lanes are only ever added, so a connection of ours
+
+    remembers them until there are more.
+    """
     memo = connection.memo if isinstance(connection, Connection) else {}
-    if "lanes" not in memo:
+    (last,) = connection.execute(SELECT_LAST_LANE).fetchone()
+    if memo.get("last lane") != last:
         lanes: dict[str, list[int]] = {}
         for lane_id, topic in connection.execute(SELECT_LANE_IDS):
             lanes.setdefault(topic, []).append(lane_id)
-        memo["lanes"] = lanes
+        memo["lanes"] = {topic: lanes[name] for topic, name in newest_versions(lanes).items()}
+        memo["last lane"] = last
     known: Mapping[str, Sequence[int]] = memo["lanes"]
     return known
 
 
 def _lane_of(lanes: Mapping[str, Sequence[int]], draft: Draft) -> int:
-    ids = lanes[topic_of(draft, lanes)]
+    ids = newest_for(draft, lanes)
     return ids[remembered_partition_for(draft.key, len(ids))]
 
 
@@ -183,6 +193,9 @@ class SqliteOutbox:
                 connection.execute(BURY, values)
 
         await self._file.write(move)
+
+    async def add_topic(self, topic: str, partitions: int) -> None:
+        await self._file.write(lambda connection: add_lanes(connection, {topic: partitions}))
 
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
         values = (*lane.tp, first, last)

@@ -61,6 +61,7 @@ INSERT_SOURCE = "INSERT INTO outbox_source (one, base, incarnation) VALUES (1, ?
 INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
 INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
 SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
+SELECT_LAST_LANE = "SELECT max(id) FROM outbox_lane"
 SELECT_LANES = f"""
 SELECT id, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_at_us - {NOW_US}, failures
 FROM outbox_lane

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .topics import version_of
+
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
@@ -70,8 +72,8 @@ class TopicAdmin(Protocol):
     async def require(self, wanted: Mapping[str, int]) -> None:
         """Returns where a process may begin to work with these topics.
 
-        A log that keeps its files itself makes them, and raises TransientError while it can't. A server must have
-        them, and be there: raises LogUnusable, with what to do.
+        A log that keeps its files itself makes them, and raises TransientError while it can't. A server must be
+        there and have them, with as many partitions or more: raises LogUnusable, with what to do.
         """
         ...
 
@@ -83,14 +85,14 @@ def missing_or_other(wanted: Mapping[str, int], found: Mapping[str, int]) -> lis
     return [
         Difference(topic, "topic", "missing", f"{partitions} partitions")
         if topic not in found
-        else Difference(topic, "partitions", str(found[topic]), str(partitions), _other_partitions(topic, partitions))
+        else Difference(topic, "partitions", str(found[topic]), str(partitions), _by_hand(topic, partitions))
         for topic, partitions in wanted.items()
         if found.get(topic) != partitions
     ]
 
 
-def _other_partitions(topic: str, partitions: int) -> str:
+def _by_hand(topic: str, partitions: int) -> str:
     return (
-        "partitions can't be taken away, and with more of them keys would move. "
-        f"A new version of the topic can have them: countinghouse topics migrate {topic} --partitions {partitions}"
+        "partitions can't be taken away, and with more of them keys would move. A new version of the topic can have "
+        f"them: countinghouse topics migrate {version_of(topic)[0]} --partitions {partitions}"
     )

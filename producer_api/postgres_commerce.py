@@ -51,7 +51,7 @@ class PostgresCommerce:
         self._topics = topics
         self._codec = Codec()
         self._committed = committed
-        self._lanes: Mapping[str, int] = {}
+        self._lanes: dict[str, int] = {}
         self._database = PostgresDatabase(
             url,
             channel=CHANNEL,

@@ -251,18 +251,38 @@ BEGIN
     RETURN payload;
 END $body$;
 
+CREATE OR REPLACE FUNCTION countinghouse_topic(name text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
+-- The topic that a name is a version of: catalog-events.v2 is one of catalog-events.
+SELECT regexp_replace(name, '@version@', '')
+$body$;
+
+CREATE OR REPLACE FUNCTION countinghouse_version(name text) RETURNS numeric
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $body$
+SELECT coalesce(substring(name FROM '@version@')::numeric, 1)
+$body$;
+
 CREATE OR REPLACE FUNCTION countinghouse_lane(topic text, key text) RETURNS bigint
 LANGUAGE plpgsql AS $body$
+-- In the newest version of the topic, looked for anew at each call: topics migrate may have made it a moment ago.
 DECLARE
-    partitions CONSTANT integer := (SELECT count(*) FROM outbox_lane AS l WHERE l.topic = countinghouse_lane.topic);
+    lane CONSTANT bigint := (
+        WITH newest AS (
+            SELECT l.topic AS name, count(*)::integer AS partitions FROM outbox_lane AS l
+            WHERE countinghouse_topic(l.topic) = countinghouse_lane.topic
+            GROUP BY l.topic ORDER BY countinghouse_version(l.topic) DESC LIMIT 1
+        ), place AS MATERIALIZED (
+            SELECT name, countinghouse_partition(countinghouse_lane.key, partitions) AS number FROM newest
+        )
+        SELECT l.id FROM outbox_lane AS l JOIN place AS p ON l.topic = p.name AND l.number = p.number);
 BEGIN
-    IF partitions = 0 THEN
+    IF lane IS NULL THEN
         PERFORM countinghouse_refuse('UNKNOWN_TOPIC', format('there is no topic %L', topic),
-            (SELECT format('There are: %s.', coalesce(string_agg(DISTINCT l.topic, ', '), 'none; start the API once'))
+            (SELECT format('There are: %s.',
+                coalesce(string_agg(DISTINCT countinghouse_topic(l.topic), ', '), 'none; start the API once'))
              FROM outbox_lane AS l));
     END IF;
-    RETURN (SELECT l.id FROM outbox_lane AS l
-            WHERE l.topic = countinghouse_lane.topic AND l.number = countinghouse_partition(key, partitions));
+    RETURN lane;
 END $body$;
 
 CREATE OR REPLACE FUNCTION countinghouse_emit(topic text, key text, event text) RETURNS text

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,10 +58,10 @@ class _Committing(NamedTuple):
 
 
 class PostgresGroup:
-    """`lanes` gives what `postgres_outbox.partitions` said, once the database was opened."""
+    """`lanes` gives what `postgres_outbox.partitions` said, for `write` to bring up to date."""
 
     def __init__(
-        self, database: PostgresDatabase, codec: Codec, lanes: Callable[[], Mapping[str, int]], calls: Sequence[Call]
+        self, database: PostgresDatabase, codec: Codec, lanes: Callable[[], dict[str, int]], calls: Sequence[Call]
     ) -> None:
         self._database = database
         self._codec = codec

@@ -26,7 +26,7 @@ from event_store.errors import (
 from event_store.history import History
 from event_store.lease import Leases
 from event_store.record import MAX_SEGMENT_RECORDS, RecordBatch, TopicPartition
-from event_store.topics import partitions_of
+from event_store.topics import PARTITIONS, partitions_of, versions
 
 from .comparison import Comparison, compare
 from .gathering import Gathering
@@ -256,7 +256,7 @@ class Rebuild:
         await projector.apply_decoded(buried(decode_batch(projector.codec, record), record, error))
 
     async def _partitions(self) -> list[TopicPartition]:
-        return sorted(partitions_of(await self.history.log.topics()))
+        return partitions_of(versions(PARTITIONS, await self.history.log.topics()))
 
     async def _forget_old(self) -> None:
         for generation in _served_before(await self.read_model.generations())[self.keep_retired :]:

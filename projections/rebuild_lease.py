@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from event_store.errors import EventStoreError
-from event_store.lease import Leases
+from event_store.lease import Leases, owners_of
 
 LEASE = "rebuild"
 LEASE_TTL_S = 15.0
@@ -27,7 +27,7 @@ class RebuildLease:
 
     async def __aenter__(self) -> None:
         if not await self._leases.take([LEASE], self._owner, self._ttl_s):
-            holder = ", ".join(sorted(await self._leases.owners(LEASE)))
+            holder = ", ".join(sorted(owners_of(await self._leases.holdings(LEASE)).values()))
             raise RebuildRunning(
                 f"a rebuild or rollback is running ({holder}); wait for its end, or {self._ttl_s:.0f} s"
             )

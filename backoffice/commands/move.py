@@ -21,6 +21,7 @@ from backoffice.settings import Settings, variable
 from event_store import postgres_tables
 from event_store.connect import file_of, open_copy, open_leases, open_log
 from event_store.crash_points import CrashPoints
+from event_store.lease import owners_of
 from event_store.log_copy import copy_log
 from event_store.postgres_address import POSTGRES
 from event_store.record import TopicPartition
@@ -105,7 +106,7 @@ class Move:
         for database in self.old_databases:
             leases = open_leases(database.url)
             try:
-                holders = sorted(await leases.owners(""))
+                holders = sorted(set(owners_of(await leases.holdings("")).values()))
             finally:
                 await leases.close()
             if holders:

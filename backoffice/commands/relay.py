@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from backoffice.databases import commerce_database, watched
-from backoffice.log_start import await_topics
+from backoffice.log_start import await_lanes, await_topics
 from backoffice.loop_turns import LoopTurns
 from backoffice.probe import probe
 from backoffice.process_metrics import process_registry
@@ -30,6 +30,7 @@ async def run_relay(settings: Settings, stop: asyncio.Event, turns: LoopTurns) -
             watched([commerce_database(settings)], report.troubles),
         ):
             await await_topics(stores, report, stop)
+            await await_lanes(stores, report, stop)
             await _relay(stores, report).run(stop)
 
 

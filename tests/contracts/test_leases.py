@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from event_store.lease import Holding, Lease, Leases
+from event_store.lease import Holding, Lease, Leases, owners_of
 
 from .conftest import ClosableLeases, Elapse, Open
 
@@ -113,15 +113,15 @@ async def test_taking_over_under_one_name_leaves_the_others_their_leases(leases:
 
 
 async def test_the_owners_are_those_of_unexpired_leases_with_the_prefix(leases: Leases, elapse: Elapse) -> None:
-    assert await leases.owners("partition/") == set()
+    assert owners_of(await leases.holdings("partition/")) == {}
     await leases.take(["partition/0"], "a", LONG_S)
     await leases.take(["partition/1"], "b", SHORT_S)
     await leases.take(["lane/0"], "c", LONG_S)
-    assert await leases.owners("partition/") == {"a", "b"}
+    assert owners_of(await leases.holdings("partition/")) == {"partition/0": "a", "partition/1": "b"}
     await elapse(2 * SHORT_S)
-    assert await leases.owners("partition/") == {"a"}
+    assert owners_of(await leases.holdings("partition/")) == {"partition/0": "a"}
     await leases.release("a")
-    assert await leases.owners("partition/") == set()
+    assert owners_of(await leases.holdings("partition/")) == {}
 
 
 async def test_holdings_tell_who_has_each_lease_and_how_often_it_was_given(leases: Leases, elapse: Elapse) -> None:

@@ -112,8 +112,11 @@ async def test_other_partitions_are_never_changed(topics: KafkaTopics, partition
     assert f"countinghouse topics migrate facts --partitions {partitions}" in str(one)
     assert await topics.apply({"facts": partitions}) == []
     assert (await topics.found())["facts"].partitions == 3
-    with pytest.raises(LogUnusable, match="partitions is 3"):
-        await topics.require({"facts": partitions})
+    if partitions > 3:
+        with pytest.raises(LogUnusable, match="partitions is 3"):
+            await topics.require({"facts": partitions})
+    else:
+        await topics.require({"facts": partitions})  # More than we need do no harm: all of them are read.
 
 
 async def test_more_replicas_than_brokers_are_refused_with_the_setting(kafka: Broker) -> None:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from event_store.events import EVENT_TYPES
-from event_store.topics import TOPICS, murmur2, partition_for
+from event_store.topics import (
+    TOPICS,
+    murmur2,
+    newest_versions,
+    partition_for,
+    version_named,
+    version_of,
+    versions,
+)
 
 JAVA = {
     b"21": -973932308,
@@ -52,3 +60,25 @@ def test_many_keys_spread_over_all_partitions() -> None:
 def test_every_topic_of_an_event_type_is_among_the_topics() -> None:
     assert {kind.topic for kind in EVENT_TYPES if kind.topic is not None} == set(TOPICS)
     assert len({topic.name for topic in TOPICS}) == len(TOPICS)
+
+
+@given(st.sampled_from(["catalog-events", "a.v2.b", "v2"]), st.integers(1, 10_000))
+def test_a_versions_name_says_which_it_is(topic: str, version: int) -> None:
+    assert version_of(version_named(topic, version)) == (topic, version)
+
+
+@pytest.mark.parametrize(
+    "name", ["catalog-events", "catalog-events.v1", "catalog-events.v01", "catalog-events.v", ".v2"]
+)
+def test_what_is_no_version_is_a_topic_of_its_own(name: str) -> None:
+    assert version_of(name) == (name, 1)
+
+
+def test_versions_are_in_order_and_those_of_other_topics_are_left_out() -> None:
+    names = {"orders.v10": 3, "orders": 1, "orders.v2": 2, "others": 4, "likes.v2": 5}
+    assert list(versions(["orders"], names).items()) == [("orders", 1), ("orders.v2", 2), ("orders.v10", 3)]
+    assert newest_versions(names) == {
+        "orders": "orders.v10",
+        "others": "others",
+        "likes": "likes.v2",
+    }

@@ -43,14 +43,18 @@ IN_THE_CONSUMER = [
     ("consumer.after_commit", FIRST_BATCH + 1),
     ("consumer.after_memory", 2),
 ]
-ELSEWHERE = {"rebuild.after_chunk", "rebuild.before_switch", "rebuild.after_switch"} | {
+ELSEWHERE = {
+    "rebuild.after_chunk",
+    "rebuild.before_switch",
+    "rebuild.after_switch",
     "archive.before_seal",
     "archive.after_seal",
     "move.after_records",
     "move.before_commit",
     "move.after_commit",
+    *(point for point in CRASH_POINTS if point.startswith("topics.")),
 }
-"""In test_rebuilds.py, test_archive.py and test_move.py."""
+"""In test_rebuilds.py, test_archive.py and test_move.py; in test_topic_migration.py all that begin so."""
 
 
 def test_no_crash_point_is_left_out() -> None:

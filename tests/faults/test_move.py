@@ -53,7 +53,7 @@ def settings_file(shop: Shop, there: dict[str, str]) -> str:
 
 
 async def a_shop_at_rest(shop: Shop) -> tuple[Part, Part]:
-    """It has figures, duplicates by the thousand, dead letters, and orders that nobody has sent yet.
+    """It has figures, a second version of a topic, duplicates by the thousand, dead letters, and orders not sent yet.
 
     What it has in all, and what it will have with some more.
     """
@@ -61,6 +61,7 @@ async def a_shop_at_rest(shop: Shop) -> tuple[Part, Part]:
     (api, relay, consumer) = shop.start_line()
     await shop.send(first.file)
     await shop.counted_exactly(first.expected)
+    await asyncio.to_thread(shop.ok, "topics", "migrate", "catalog-events", "--partitions", "9")
     await _append_strange_records(shop)
     await shop.drained()
     assert shop.sql(shop.backoffice_db, "SELECT count(*) FROM dead_letter") == [(3,)]

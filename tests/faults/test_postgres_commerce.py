@@ -99,6 +99,33 @@ async def test_what_another_service_writes_in_its_own_transaction_is_counted(
     assert commerce.rows("SELECT count(*) FROM till") == [(15,)]
 
 
+async def test_what_another_service_writes_while_a_topic_moves_over_is_counted_and_goes_to_the_new_version(
+    shop: Shop, commerce: PostgresShop
+) -> None:
+    for one in shop.start_line():
+        await one.is_up()
+    migrate = ("topics", "migrate", "order-events", "--partitions", "9")
+    moving: asyncio.Task[str] | None = None
+    client = await asyncpg.connect(commerce.url.replace("+asyncpg", ""))
+    number = 0
+    while moving is None or not moving.done():
+        await client.fetchval("SELECT countinghouse_emit('order-events', $1, $2)", str(number), sold(str(number)))
+        number += 1
+        if number == 20:
+            moving = asyncio.create_task(asyncio.to_thread(shop.ok, *migrate))
+        await asyncio.sleep(0.01)
+    assert "order-events is closed" in await moving
+    for later in ("a", "b", "c"):
+        await client.fetchval("SELECT countinghouse_emit('order-events', $1, $2)", later, sold(later))
+    await client.close()
+    await shop.drained()
+    sales = number + 3
+    assert await shop.figures("product") == [("A", "GBP", sales, 2 * sales, 300 * sales, 0, 0, 0, 300 * sales)]
+    written = dict(commerce.rows("SELECT o.key, l.topic FROM outbox AS o JOIN outbox_lane AS l ON l.id = o.lane"))
+    assert {written[key] for key in map(str, range(20))} == {"order-events"}
+    assert {written[key] for key in ("a", "b", "c")} == {"order-events.v2"}
+
+
 def sold(order_id: str) -> str:
     data = {"order_id": order_id, "payment_id": order_id, "currency": "GBP", "lines": LINES}
     head = {"specversion": "1.0", "id": order_id, "source": "/till", "time": "2011-03-04T12:30:00Z"}

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from event_store.codec import Codec, Decoded
 from event_store.envelope import stamp
 from event_store.events import EVENT_TYPES
-from event_store.topics import PARTITIONS, partition_for
+from event_store.postgres_outbox import PostgresOutbox
+from event_store.topics import PARTITIONS, partition_for, version_named
 from event_store.traceparent import FORM, traceparent_in
 from producer_api.commerce import IntakeReport, TakeIn
 from producer_api.events import judge
@@ -236,6 +237,34 @@ async def test_what_is_refused_says_why_and_what_to_do_and_leaves_nothing(client
 async def test_a_topic_that_is_none_is_answered_with_those_there_are(client: Client) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError, match="UNKNOWN_TOPIC: there is no topic 'orders'") as error:
         await emit(client, sample(), topic="orders")
+    assert error.value.hint == "There are: catalog-events, order-events."
+
+
+async def test_an_event_goes_to_the_newest_version_of_its_topic_by_that_ones_number_of_partitions(
+    client: Client, shop: PostgresShop
+) -> None:
+    outbox = PostgresOutbox(shop.url, PARTITIONS)
+    (topic, key) = place_of(sample())
+    before = await emit(client, sample(id="before"))
+    for version in (2, 10, 9):
+        await outbox.add_topic(version_named(topic, version), 20 + version)
+    await outbox.add_topic("order-events.v2", 1)
+    await outbox.close()
+    after = await emit(client, sample(id="after"))
+    assert await emit(client, sample(id="before")) == before
+    rows = await client.fetch(SELECT_WRITTEN)
+    assert [tuple(row)[:3] for row in rows] == [
+        (topic, partition_for(key.encode(), PARTITIONS[topic]), before),
+        (f"{topic}.v10", partition_for(key.encode(), 30), after),
+    ]
+
+
+async def test_a_version_is_not_asked_for_by_name(client: Client, shop: PostgresShop) -> None:
+    outbox = PostgresOutbox(shop.url, {**PARTITIONS, "catalog-events.v2": 3})
+    await outbox.lanes()
+    await outbox.close()
+    with pytest.raises(asyncpg.InvalidParameterValueError, match=r"there is no topic 'catalog-events\.v2'") as error:
+        await emit(client, sample(), topic="catalog-events.v2")
     assert error.value.hint == "There are: catalog-events, order-events."
 
 

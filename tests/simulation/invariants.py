@@ -86,7 +86,7 @@ class Watch:
         return NOTHING
 
     def values(self, tp: TopicPartition) -> Sequence[bytes | None]:
-        return self.log._partitions[tp].values
+        return self.log._partitions[tp].values if tp in self.log._partitions else []
 
     def _log_grew(self, tp: TopicPartition) -> None:
         """I5, and the same sequence is the same event for ever."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backoffice.consumer import Consumer, ConsumerSettings
+from backoffice.topic_migration import TopicMigration
 from event_store.archive import Archive
 from event_store.backoff import Backoff
 from event_store.codec import Codec
@@ -33,6 +34,10 @@ from .virtual_time import LIFE, SimulatedTask
 
 TOPICS = {"catalog-events": 2, "order-events": 2}
 TPS = partitions_of(TOPICS)
+SECOND = 3
+"""How many partitions the second version of a topic gets."""
+EVERY_TP = [*TPS, *partitions_of({f"{topic}.v2": SECOND for topic in TOPICS})]
+"""Those of second versions may never come to be."""
 
 Reach = Callable[[str, Life], Any]
 """The back end of a place, as a process in one of its lives reaches it."""
@@ -189,6 +194,21 @@ class House:
         history = History(self.reach("log", life), Archive(Path("/nonexistent"), self.codec), self.codec)
         leases = self.reach("leases", life)
         return Rebuild(read_model, history, leases, PROJECTIONS, open_projector, self.observed, life.name)
+
+    async def migrate(self, topic: str, shops: Sequence[str], life: Life, stop: asyncio.Event) -> None:
+        """As an operator, who repeats the command for each shop until it comes through."""
+        (log, leases, read_model) = (self.reach(place, life) for place in ("log", "leases", "read model"))
+        for shop in shops:
+            stores = (EmbeddedTopics(log), self.reach(shop, life), log, leases, read_model)
+            while True:
+                migration = TopicMigration(topic, SECOND, *stores, lambda _: None, clock=self.clock)
+                try:
+                    await migration.run()
+                    break
+                except EventStoreError:
+                    await asyncio.sleep(5.0)
+            self.observed.tally["topic moved over"] += 1
+        await stop.wait()
 
 
 async def _make_topics(log: Log) -> None:

@@ -45,6 +45,7 @@ AT_LEAST = {
     "batch refused, position read again": 20,
     "GenerationChanged": 3,
     "rebuilt": 10,
+    "topic moved over": 15,
     "rebuild given up": 15,
     "switched to a new generation": 10,
     "event accepted": 1000,

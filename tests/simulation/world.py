@@ -26,7 +26,7 @@ from projections.projector import Projector
 from .faults import Fate, Faults, Life, Unreliable
 from .invariants import Watch
 from .oracle import oracle_of
-from .processes import TOPICS, TPS, House, Observed, Process, rebuild_or_roll_back
+from .processes import EVERY_TP, TOPICS, TPS, House, Observed, Process, rebuild_or_roll_back
 from .shops import MAX_RECORD_BYTES as SMALL_LOG_BYTES
 from .shops import Commerce, Partner, Shopper, serve_requests
 from .virtual_time import VirtualTimeLoop, run_virtual
@@ -152,6 +152,9 @@ class World:
         for number in range(1, self.random.choice((2, 3)) + 1):
             self._run(f"consumer {number}", self.house.consumer)
         self._run("operator", self._operate)
+        for topic in self.random.choice(([], [], ["catalog-events"], ["order-events"], list(TOPICS))):
+            after_s = self.random.uniform(5.0, TROUBLE_S)
+            self.loop.call_later(after_s, self._run, f"keeper of {topic}", partial(self.house.migrate, topic, SHOPS))
 
     def _run(self, name: str, main: Any) -> Process:
         self.processes.append(Process(name, main, self.tally))
@@ -243,8 +246,8 @@ class World:
     def _is_drained(self) -> bool:
         serving = self.watch.counted.get(self.targets["read model"]._serving)
         if serving is None:
-            return not any(self._accepted()) and not any(len(self.watch.values(tp)) for tp in TPS)
-        counted = all(serving.next_offset.get(tp, 0) == len(self.watch.values(tp)) for tp in TPS)
+            return not any(self._accepted()) and not any(len(self.watch.values(tp)) for tp in EVERY_TP)
+        counted = all(serving.next_offset.get(tp, 0) == len(self.watch.values(tp)) for tp in EVERY_TP)
         return counted and not any(
             rows.unsent for shop in SHOPS for rows in self.targets[shop]._contents.lanes.values()
         )
@@ -252,14 +255,14 @@ class World:
     def _waiting(self) -> str:
         lanes = {f"{shop} {tp}": rows for shop in SHOPS for tp, rows in self.targets[shop]._contents.lanes.items()}
         unsent = {name: (len(rows.unsent), rows.error) for name, rows in lanes.items() if rows.unsent}
-        ends = {str(tp): len(self.watch.values(tp)) for tp in TPS}
+        ends = {str(tp): len(self.watch.values(tp)) for tp in EVERY_TP}
         serving = self.watch.counted.get(self.targets["read model"]._serving)
         return f"unsent {unsent}, log ends {ends}, counted {serving.next_offset if serving else None}"
 
     async def _stop(self) -> None:
         """A clean end: everybody stops when told, in time, and leaves no lock behind (I28)."""
         for process in self.processes:
-            if process.life.dead or process.name == "operator":
+            if process.life.dead or process.name.startswith(("operator", "keeper")):
                 process.task.cancel()
             process.stop.set()
         (done, pending) = await asyncio.wait([process.task for process in self.processes], timeout=30.0)
