@@ -155,7 +155,7 @@ class Consumer:
     async def _take_leases(self) -> set[TopicPartition]:
         owner = self.settings.owner
         await self.leases.take([f"{MEMBERS}{owner}"], owner, self.settings.lease_ttl_s)
-        members = {owner, *owners_of(await self.leases.holdings(MEMBERS))}
+        members = {owner, *owners_of(await self.leases.holdings(MEMBERS)).values()}
         own = shares(self._partitions, members)[owner]
         held: set[TopicPartition] = set()
         for topic, count in sorted(self._partitions.items()):
