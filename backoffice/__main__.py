@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import typer
 
 from . import command_line, processes
 from .failures import CommandFailed, exit_code
-from .options import Data, InsecureListen, console, run_process, settings_of_a_shop
+from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -82,16 +83,16 @@ def countinghouse(data: Data = None) -> None:
     """The event-sourced back office of a shop. Every command takes --data, before its name or after it."""
 
 
-def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
+def up(data: Data = None) -> None:
     """Run every process of the shop on this machine. Restarts what dies; Ctrl-C or SIGTERM stops all."""
-    _run_set("up", read_settings(data, insecure_listen=insecure_listen), [])
+    _run_set("up", read_settings(data), [])
 
 
-def demo(data: Data = None, speed: Speed = 20.0, insecure_listen: InsecureListen = False) -> None:
+def demo(data: Data = None, speed: Speed = 20.0) -> None:
     """Run a whole shop with four weeks of real invoices behind it and shoppers in it. In a data folder of its own."""
     from .commands.up import child, demo_settings
 
-    settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
+    settings = demo_settings(read_settings(data))
     _run_set("demo", settings, [child(settings, "shoppers", "--speed", str(speed))])
 
 
@@ -102,7 +103,7 @@ def _run_set(name: str, settings: Settings, extra: Sequence[Child]) -> None:
 
     configure_logs(settings.log_level, settings.log_format, name)
     asyncio.run(_migrate([one for one in _databases(settings) if not one.is_file]))
-    raise typer.Exit(0 if run_up(settings, extra, typer.echo) else 1)
+    raise typer.Exit(0 if run_up(settings, extra, typer.echo, is_demo=name == "demo") else 1)
 
 
 def migrate(
@@ -151,9 +152,10 @@ async def _migrate(databases: Sequence[Database]) -> None:
 def _databases(settings: Settings) -> tuple[Database, Database]:
     from producer_api.revisions import COMMERCE
 
-    from .databases import backoffice_database, commerce_database
+    from .databases import databases_of_dashboard
 
-    return commerce_database(settings, COMMERCE), backoffice_database(settings)
+    (commerce, backoffice) = databases_of_dashboard(settings)
+    return replace(commerce, sets=(*commerce.sets, COMMERCE)), backoffice
 
 
 def shoppers(
