@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import command_line, processes
+from . import access_commands, command_line, processes
 from .failures import CommandFailed, exit_code
 from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
@@ -51,22 +51,8 @@ def command_line_app() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True)
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
-        up,
-        demo,
-        api,
-        processes.relay,
-        processes.consumer,
-        processes.archiver,
-        processes.dashboard,
-        migrate,
-        move,
-        shoppers,
-        command_line.figures,
-        command_line.explain,
-        command_line.status,
-        command_line.drain,
-        command_line.rebuild,
-        command_line.config,
+        *(up, demo, api, *processes.COMMANDS),
+        *(migrate, move, shoppers, *command_line.COMMANDS),
     )
     for command in commands:
         app.command()(command)
@@ -75,6 +61,7 @@ def command_line_app() -> typer.Typer:
     imports.command("online-retail")(import_retail)
     app.add_typer(imports, name="import")
     command_line.add_groups(app)
+    access_commands.add_groups(app)
     app.command(hidden=True)(docs)
     return app
 
@@ -165,10 +152,11 @@ def shoppers(
 ) -> None:
     """Bring a running shop to life: four weeks of real invoices moved up to now, then shoppers until stopped."""
     settings = read_settings(data)
-    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, speed, stop))
+    token = settings.api_token.get_secret_value()
+    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, token, speed, stop))
 
 
-async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None:
+async def _run_shoppers(api_url: str, token: str, speed: float, stop: asyncio.Event) -> None:
     import structlog
 
     from event_store.backoff import ends_in_time
@@ -179,7 +167,7 @@ async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None
 
     async def lay_past() -> None:
         log.info("Four weeks of real invoices are sent; the figures grow as they come.", action="shoppers.begun")
-        month = await send_real_month(api_url, now=datetime.now(UTC))
+        month = await send_real_month(api_url, now=datetime.now(UTC), token=token)
         log.info(month.describe(), action="shoppers.past")
 
     with _api_failures():
@@ -190,6 +178,7 @@ async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None
             stop=stop,
             report=lambda news: log.info(news.describe(), action="shoppers.news"),
             report_every_s=NEWS_EVERY_S,
+            token=token,
         )
 
 
@@ -207,12 +196,13 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
     from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
     from producer_api.backpressure import Backpressure
-    from producer_api.connect import open_commerce
+    from producer_api.connect import open_commerce, open_gate
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
     from .databases import watched
     from .process_metrics import process_registry
+    from .sign_in.desk import api_wants_tokens, probes_are_open
     from .tracing import tracing
     from .troubles import Troubles
     from .web_server import serve_http
@@ -231,16 +221,17 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
         pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
     )
     troubles = Troubles()
+    asks = {
+        "wants_tokens": api_wants_tokens(settings),
+        "open_probes": probes_are_open(settings, settings.api_host),
+    }
     try:
-        app = create_app(
-            commerce,
-            limits=limits,
-            meter=meter,
-            registry=process_registry(settings.data_dir),
-            schema_trouble=troubles.sentence,
-        )
-        with tracing("api", settings.log_url, os.environ) as traced:
-            async with watched([database], troubles):
+        async with open_gate(settings.commerce_db_url, **asks) as gate, watched([database], troubles):
+            registry = process_registry(settings.data_dir)
+            app = create_app(
+                commerce, limits=limits, gate=gate, meter=meter, registry=registry, schema_trouble=troubles.sentence
+            )
+            with tracing("api", settings.log_url, os.environ) as traced:
                 await serve_http(traced.served(app), settings.api_host, settings.api_port, stop, BoundedHttp)
     finally:
         await commerce.close()
@@ -273,9 +264,10 @@ def import_retail(
 
     from .commands.import_progress import ImportProgress
 
-    api_url = api or read_settings(data).api_url
+    settings = read_settings(data)
+    (api_url, token) = (api or settings.api_url, settings.api_token.get_secret_value())
     with _api_failures(), ImportProgress(console(stderr=True)) as progress:
-        account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show))
+        account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show, token=token))
     typer.echo(account.describe())
     raise typer.Exit(1 if account.delivery.failed else 0)
 

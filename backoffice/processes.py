@@ -49,3 +49,6 @@ def dashboard(data: Data = None) -> None:
     settings = read_settings(data)
     databases = databases_of_dashboard(settings)
     run_process("dashboard", settings, lambda stop: run_dashboard(settings, stop), databases, fast_loop)
+
+
+COMMANDS = (relay, consumer, archiver, dashboard)

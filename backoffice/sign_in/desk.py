@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 from backoffice.settings import Settings
 from event_store.audit import Audit
+from event_store.connect import open_shared
 from event_store.this_machine import is_this_machine
 from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, Tokens
 
 from .accounts import Accounts
 from .argon2_passwords import Passwords
-from .connect import open_office, open_shared
+from .connect import open_office
 from .gate import COMMERCE, DASHBOARD, Gate, Office
 from .sign_in import SessionLimits, SignIn
 from .site import Site
@@ -40,10 +41,21 @@ async def opened_office(settings: Settings) -> AsyncIterator[Office]:
 
 
 def gate_of(settings: Settings, office: Office) -> Gate:
-    is_local = is_this_machine(settings.dashboard_host)
-    site = Site(settings.public_url, settings.dashboard_port, is_local, _is_open(settings.open_probes, is_local))
+    site = Site(
+        settings.public_url,
+        settings.dashboard_port,
+        is_this_machine(settings.dashboard_host),
+        probes_are_open(settings, settings.dashboard_host),
+    )
     return Gate(office if settings.sign_in == "on" else None, site)
 
 
-def _is_open(setting: str, is_local: bool) -> bool:
-    return is_local if setting == "auto" else setting == "on"
+def probes_are_open(settings: Settings, host: str) -> bool:
+    """Of what listens on `host`."""
+    return is_this_machine(host) if settings.open_probes == "auto" else settings.open_probes == "on"
+
+
+def api_wants_tokens(settings: Settings) -> bool:
+    if settings.api_tokens == "auto":
+        return not is_this_machine(settings.api_host)
+    return settings.api_tokens == "required"

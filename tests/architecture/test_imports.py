@@ -33,6 +33,7 @@ DRIVERS = {
     "typer": [
         "backoffice/__main__.py",
         "backoffice/command_line.py",
+        "backoffice/access_commands.py",
         "backoffice/options.py",
         "backoffice/commands/docs.py",
     ],
@@ -40,6 +41,7 @@ DRIVERS = {
     "jinja2": ["backoffice/dashboard.py", "backoffice/pages/*"],
     "structlog": ["backoffice/*", "producer_api/*"],
     "inotify_simple": ["*/inotify_*.py"],
+    "argon2": ["*/argon2_*.py"],
     "opentelemetry": ["*/opentelemetry_*.py"],
     "fcntl": ["backoffice/occupancy.py"],
 }
