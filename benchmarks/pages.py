@@ -29,6 +29,8 @@ from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
 from backoffice.redis_cache import RedisCache
+from backoffice.sign_in.gate import Gate
+from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
 from event_store.inbox import InboxEntry, Position
 from event_store.memory_log import MemoryLog
@@ -107,7 +109,7 @@ class Shop:
     async def browser(self, cache: Cache) -> AsyncIterator[tuple[httpx.AsyncClient, GuardedCache]]:
         guarded = GuardedCache(cache, Silence())
         pipeline = Pipeline(self.outbox, self.log, self.read_model, guarded)
-        app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded))
+        app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded), Gate(None, Site()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
         await guarded.close()

@@ -45,14 +45,12 @@ def create_app(
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
 ) -> Litestar:
-    """`gate` asks who calls; without it nobody does. `meter` is the one that `commerce` tells of its groups;
-    `registry` has what else is to stand at `/metrics`; `schema_trouble` says what the database has still to get before
-    the API is ready.
+    """`gate` asks who calls. `meter` is the one that `commerce` tells of its groups; `registry` has what else is to
+    stand at `/metrics`; `schema_trouble` says what the database has still to get before the API is ready.
 
     The caller closes `commerce`, after the application.
     """
-    limits = limits or ApiLimits()
-    meter = meter or ApiMeter()
+    (limits, meter) = (limits or ApiLimits(), meter or ApiMeter())
     pressure = limits.pressure
 
     @contextlib.asynccontextmanager
