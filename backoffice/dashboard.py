@@ -115,7 +115,7 @@ def _handlers(
             "/static",
             directories=[HERE / "static"],
             cache_control=CacheControlHeader(public=True, max_age=STATIC_MAX_AGE_S, immutable=True),
-            opt=dict(open_to_all()),
+            opt=dict(open_to_all(is_alike=True)),
         ),
     ]
 

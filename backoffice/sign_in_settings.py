@@ -19,6 +19,7 @@ class SignInSettings(BaseSettings):
         "",
         description="The address by which people reach the dashboard through a proxy, as `https://shop.example`. With "
         "https its cookies are for encrypted ways only; it is answered to, and forms may come from it.",
+        json_schema_extra={"default_text": "*none*"},
     )
     session_idle_minutes: float = Field(
         30.0, gt=0, le=1440, description="Minutes after which a session ends that nobody used."
@@ -35,7 +36,9 @@ class SignInSettings(BaseSettings):
         "machine's own address, but on any other.",
     )
     api_token: SecretStr = Field(
-        SecretStr(""), description="The token that `import` and `shoppers` show the commerce API."
+        SecretStr(""),
+        description="The token that `import` and `shoppers` show the commerce API.",
+        json_schema_extra={"default_text": "*none*"},
     )
 
     @field_validator("public_url")

@@ -6,16 +6,19 @@ shown once, when it is made, and known by its number from then on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from . import audit
 from .audit import Entry
+from .errors import TransientError
 from .steps import Row, Steps, Transactions
 
 MARK = "cht"
@@ -164,7 +167,8 @@ class Tokens:
             self._known.pop(hashed, None)
             return None
         if token.used_at_us is None or now_us - token.used_at_us >= USED_EVERY_S * 1e6:
-            await self._transactions.write(_used(id_, now_us))
+            with contextlib.suppress(TransientError):  # The token is good, whoever writes.
+                await self._transactions.write(_used(id_, now_us))
             token = replace(token, used_at_us=now_us)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
@@ -187,7 +191,8 @@ def _hash(text: str) -> bytes:
 
 
 def _add(token: Token, entry: Entry, now_us: int) -> Steps[None]:
-    after = {"title": token.title, "scopes": sorted(token.scopes), "expires_at_us": token.expires_at_us}
+    until = datetime.fromtimestamp(token.expires_at_us / 1e6, UTC).isoformat(timespec="seconds")
+    after = {"title": token.title, "scopes": sorted(token.scopes), "good_until": until}
     yield from audit.record(replace(entry, what="token.added", on=token.shown, after=after), now_us)
     yield (
         INSERT,

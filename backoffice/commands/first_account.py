@@ -16,6 +16,11 @@ DEMO = "demo"
 START = Entry(who="the first start", what="")
 ADD_ONE = "there is no account yet; in a terminal: countinghouse users add NAME --role admin"
 
+LOST = (
+    f"as {FIRST} with the one-time password of the first start; if that is lost: countinghouse users reset-password "
+    f"{FIRST}"
+)
+
 
 async def first_way_in(settings: Settings) -> str:
     """What to tell whoever started the shop; empty where there are accounts.
@@ -25,8 +30,8 @@ async def first_way_in(settings: Settings) -> str:
     if settings.sign_in == "off":
         return ""
     async with opened_office(settings) as office:
-        if await office.accounts.all():
-            return ""
+        if accounts := await office.accounts.all():
+            return LOST if all(one.must_change for one in accounts) else ""
         if not sys.stdout.isatty():
             return ADD_ONE
         password = await office.accounts.add_first(START)

@@ -25,6 +25,8 @@ class Access:
     """Whether it is for who watches the process: open on this machine, and elsewhere where a setting says so."""
     with_given_password: bool = False
     """Whether somebody may use it who has yet to choose a password."""
+    is_alike_for_all: bool = False
+    """Whether it doesn't matter who calls, so that nobody is looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ def needs(role: Role, scope: Scope | None = None, *, with_given_password: bool =
     return {ACCESS: Access(role, scope, with_given_password=with_given_password)}
 
 
-def open_to_all() -> Mapping[str, Any]:
-    return {ACCESS: Access(None)}
+def open_to_all(*, is_alike: bool = False) -> Mapping[str, Any]:
+    return {ACCESS: Access(None, is_alike_for_all=is_alike)}
 
 
 def probe() -> Mapping[str, Any]:

@@ -45,8 +45,9 @@ class Passwords:
         """Whether it is the one that was written down. Where there is none that takes as long, and it isn't."""
 
         def look() -> bool:
+            nobodys = self._of_nobody()  # For everybody, so that its first time tells nothing.
             try:
-                self._hasher.verify(written or self._of_nobody(), _normal(password))
+                self._hasher.verify(written or nobodys, _normal(password))
             except (VerificationError, InvalidHashError):
                 return False
             return written is not None

@@ -75,6 +75,8 @@ class Gate(ASGIMiddleware):
     async def _visitor(self, request: AnyRequest, access: Access) -> Visitor | None:
         if self.office is None:
             return NOBODY
+        if access.is_alike_for_all or (access.is_probe and self.site.open_probes):
+            return None
         if bearer := request.headers.get("authorization"):
             return await self._program(self.office, bearer)
         text = request.cookies.get(self.site.cookie_name)

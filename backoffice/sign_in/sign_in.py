@@ -6,12 +6,14 @@ nothing after. Of the id the database has a hash.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from event_store import audit
 from event_store.audit import Entry, now_us
+from event_store.errors import TransientError
 from event_store.steps import Steps, Transactions
 
 from . import account_steps, throttle
@@ -82,7 +84,8 @@ class SignIn:
             return None
         (session, account) = found
         if is_active and now - session.seen_at_us >= SEEN_EVERY_S * 1e6:
-            await self._transactions.write(account_steps.seen(session.id, now))
+            with contextlib.suppress(TransientError):  # Reading goes on where nothing can be written.
+                await self._transactions.write(account_steps.seen(session.id, now))
         return SignedIn(account, session, text)
 
     async def sign_out(self, who: SignedIn, caller: Caller) -> None:

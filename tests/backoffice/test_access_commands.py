@@ -161,6 +161,10 @@ async def test_the_first_admin_is_told_to_a_terminal_only(data: Path, monkeypatc
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     told = await first_way_in(shop)
     assert await signs_in(data, "admin", told.split()[-1]) is Role.ADMIN
+    assert "if that is lost: countinghouse users reset-password admin" in await first_way_in(shop)
+    async with opened_office(shop) as office:
+        who = await office.sign_in.sign_in("admin", told.split()[-1], HERE)
+        await office.sign_in.change_password(who, told.split()[-1], "a password of one's own", HERE)
     assert await first_way_in(shop) == ""
 
 

@@ -13,6 +13,7 @@ from backoffice.sign_in.access import ACCESS, Access
 from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.site import Site
+from event_store.errors import StorageUnavailable
 from event_store.tokens import DAY_US, KNOWN_S, Scope
 from tests.web.shop import Shop
 from tests.web.visitors import TEST
@@ -219,3 +220,32 @@ async def test_options_tell_the_methods_and_nothing_else(shop: Shop) -> None:
     async with shop.browser(role=None) as client:
         answer = await client.options("/users")
     assert (answer.status_code, answer.text) == (204, "")
+
+
+async def test_probes_and_what_pages_are_made_of_are_answered_while_the_database_of_accounts_is_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise StorageUnavailable("away")
+
+    async with shop.browser() as client:
+        monkeypatch.setattr(shop.visitors.transactions, "read", away)
+        for path in ("/static/live.js", "/livez", "/readyz", "/metrics"):
+            assert (await client.get(path)).status_code == 200
+        answer = await client.get("/")
+    assert answer.status_code == 503
+    assert "Nothing is lost; ask again in a moment." in answer.text
+
+
+async def test_a_page_is_read_while_nothing_can_be_written(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_: object) -> None:
+        raise StorageUnavailable("busy")
+
+    headers = await token(shop, Scope.STATUS)
+    async with shop.browser() as client, shop.browser(role=None) as program:
+        transactions = shop.visitors.transactions
+        monkeypatch.setattr(transactions, "read", transactions.write)  # Which in memory is the same.
+        monkeypatch.setattr(transactions, "write", busy)
+        shop.clock.passes(600)
+        assert (await client.get("/")).status_code == 200
+        assert (await program.get("/api/status", headers=headers)).status_code == 200
