@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import command_line, processes
+from . import access_commands, command_line, processes
 from .failures import CommandFailed, exit_code
-from .options import Data, InsecureListen, console, run_process, settings_of_a_shop
+from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -50,22 +51,8 @@ def command_line_app() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True)
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
-        up,
-        demo,
-        api,
-        processes.relay,
-        processes.consumer,
-        processes.archiver,
-        processes.dashboard,
-        migrate,
-        move,
-        shoppers,
-        command_line.figures,
-        command_line.explain,
-        command_line.status,
-        command_line.drain,
-        command_line.rebuild,
-        command_line.config,
+        *(up, demo, api, *processes.COMMANDS),
+        *(migrate, move, shoppers, *command_line.COMMANDS),
     )
     for command in commands:
         app.command()(command)
@@ -74,6 +61,7 @@ def command_line_app() -> typer.Typer:
     imports.command("online-retail")(import_retail)
     app.add_typer(imports, name="import")
     command_line.add_groups(app)
+    access_commands.add_groups(app)
     app.command(hidden=True)(docs)
     return app
 
@@ -82,16 +70,16 @@ def countinghouse(data: Data = None) -> None:
     """The event-sourced back office of a shop. Every command takes --data, before its name or after it."""
 
 
-def up(data: Data = None, insecure_listen: InsecureListen = False) -> None:
+def up(data: Data = None) -> None:
     """Run every process of the shop on this machine. Restarts what dies; Ctrl-C or SIGTERM stops all."""
-    _run_set("up", read_settings(data, insecure_listen=insecure_listen), [])
+    _run_set("up", read_settings(data), [])
 
 
-def demo(data: Data = None, speed: Speed = 20.0, insecure_listen: InsecureListen = False) -> None:
+def demo(data: Data = None, speed: Speed = 20.0) -> None:
     """Run a whole shop with four weeks of real invoices behind it and shoppers in it. In a data folder of its own."""
     from .commands.up import child, demo_settings
 
-    settings = demo_settings(read_settings(data, insecure_listen=insecure_listen))
+    settings = demo_settings(read_settings(data))
     _run_set("demo", settings, [child(settings, "shoppers", "--speed", str(speed))])
 
 
@@ -102,7 +90,7 @@ def _run_set(name: str, settings: Settings, extra: Sequence[Child]) -> None:
 
     configure_logs(settings.log_level, settings.log_format, name)
     asyncio.run(_migrate([one for one in _databases(settings) if not one.is_file]))
-    raise typer.Exit(0 if run_up(settings, extra, typer.echo) else 1)
+    raise typer.Exit(0 if run_up(settings, extra, typer.echo, is_demo=name == "demo") else 1)
 
 
 def migrate(
@@ -151,9 +139,10 @@ async def _migrate(databases: Sequence[Database]) -> None:
 def _databases(settings: Settings) -> tuple[Database, Database]:
     from producer_api.revisions import COMMERCE
 
-    from .databases import backoffice_database, commerce_database
+    from .databases import databases_of_dashboard
 
-    return commerce_database(settings, COMMERCE), backoffice_database(settings)
+    (commerce, backoffice) = databases_of_dashboard(settings)
+    return replace(commerce, sets=(*commerce.sets, COMMERCE)), backoffice
 
 
 def shoppers(
@@ -163,10 +152,11 @@ def shoppers(
 ) -> None:
     """Bring a running shop to life: four weeks of real invoices moved up to now, then shoppers until stopped."""
     settings = read_settings(data)
-    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, speed, stop))
+    token = settings.api_token.get_secret_value()
+    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, token, speed, stop))
 
 
-async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None:
+async def _run_shoppers(api_url: str, token: str, speed: float, stop: asyncio.Event) -> None:
     import structlog
 
     from event_store.backoff import ends_in_time
@@ -177,7 +167,7 @@ async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None
 
     async def lay_past() -> None:
         log.info("Four weeks of real invoices are sent; the figures grow as they come.", action="shoppers.begun")
-        month = await send_real_month(api_url, now=datetime.now(UTC))
+        month = await send_real_month(api_url, now=datetime.now(UTC), token=token)
         log.info(month.describe(), action="shoppers.past")
 
     with _api_failures():
@@ -188,6 +178,7 @@ async def _run_shoppers(api_url: str, speed: float, stop: asyncio.Event) -> None
             stop=stop,
             report=lambda news: log.info(news.describe(), action="shoppers.news"),
             report_every_s=NEWS_EVERY_S,
+            token=token,
         )
 
 
@@ -205,12 +196,13 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
     from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
     from producer_api.backpressure import Backpressure
-    from producer_api.connect import open_commerce
+    from producer_api.connect import open_commerce, open_gate
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
     from .databases import watched
     from .process_metrics import process_registry
+    from .sign_in.desk import api_wants_tokens, probes_are_open
     from .tracing import tracing
     from .troubles import Troubles
     from .web_server import serve_http
@@ -229,16 +221,17 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
         pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
     )
     troubles = Troubles()
+    asks = {
+        "wants_tokens": api_wants_tokens(settings),
+        "open_probes": probes_are_open(settings, settings.api_host),
+    }
     try:
-        app = create_app(
-            commerce,
-            limits=limits,
-            meter=meter,
-            registry=process_registry(settings.data_dir),
-            schema_trouble=troubles.sentence,
-        )
-        with tracing("api", settings.log_url, os.environ) as traced:
-            async with watched([database], troubles):
+        async with open_gate(settings.commerce_db_url, **asks) as gate, watched([database], troubles):
+            registry = process_registry(settings.data_dir)
+            app = create_app(
+                commerce, limits=limits, gate=gate, meter=meter, registry=registry, schema_trouble=troubles.sentence
+            )
+            with tracing("api", settings.log_url, os.environ) as traced:
                 await serve_http(traced.served(app), settings.api_host, settings.api_port, stop, BoundedHttp)
     finally:
         await commerce.close()
@@ -271,9 +264,10 @@ def import_retail(
 
     from .commands.import_progress import ImportProgress
 
-    api_url = api or read_settings(data).api_url
+    settings = read_settings(data)
+    (api_url, token) = (api or settings.api_url, settings.api_token.get_secret_value())
     with _api_failures(), ImportProgress(console(stderr=True)) as progress:
-        account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show))
+        account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show, token=token))
     typer.echo(account.describe())
     raise typer.Exit(1 if account.delivery.failed else 0)
 

@@ -285,3 +285,7 @@ def reincarnate(data: Data = None) -> None:
 
     done = asyncio.run(begin_incarnation(settings_of_a_shop(data)))
     typer.echo(f"{done.source}: {done.already_sent} rows were sent before and are done, {done.waiting} go now.")
+
+
+COMMANDS = (figures, explain, status, drain, rebuild, config)
+"""Those that stand alone."""

@@ -1,4 +1,4 @@
-"""The dashboard: pages for people and the same figures as JSON, server-rendered, reading only."""
+"""The dashboard: pages for people and the same figures as JSON, server-rendered, behind a gate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from prometheus_client import CollectorRegistry
 
 from event_store.history import History
+from event_store.tokens import Scope as TokenScope
 from projections.catalogue import FIGURES
 from projections.explain import Explainer
 from projections.periods import zone_named
@@ -37,7 +38,7 @@ from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import download
+from .pages import account, audit, download, sign_in, tokens, users
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -48,6 +49,9 @@ from .pages.products import PRODUCTS
 from .pages.record import RECORD
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
+from .sign_in.access import needs, open_to_all
+from .sign_in.gate import Gate
+from .sign_in.roles import Role
 
 PAGES = (OVERVIEW, PRODUCTS, PRODUCT, BEHIND, PIPELINE, EXPLORER, RECORD)
 """Add a page: its module, and its name here."""
@@ -71,9 +75,9 @@ def create_dashboard(
     cache: GuardedCache,
     live: Live,
     history: History,
+    gate: Gate,
     *,
     default_tz: str = "UTC",
-    loopback_only: bool = True,
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
 ) -> Litestar:
@@ -81,8 +85,8 @@ def create_dashboard(
 
     stay their owner's to close.
 
-    `default_tz` is the zone of pages that name none. `loopback_only` answers no other host name than this machine's
-    own; say False where it was told to listen on another address. `registry` has the process's own metrics;
+    `default_tz` is the zone of pages that name none. Where the gate's site is local, no other host name than this
+    machine's own is answered, and the one that a proxy in front has. `registry` has the process's own metrics;
     `schema_trouble` says what the databases have still to get before it is ready. Raises UnknownZone.
     """
     zone_named(default_tz)
@@ -91,15 +95,17 @@ def create_dashboard(
     explainer = Explainer(pipeline.read_model, history, FIGURES)
     sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, explainer, default_tz)
     return Litestar(
-        route_handlers=_handlers(sources, live, of_process, schema_trouble),
-        middleware=[LoopbackOnly()] if loopback_only else [],
+        route_handlers=[*_handlers(sources, live, of_process, schema_trouble), *_of_accounts(gate, sources)],
+        middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
         openapi_config=OpenAPIConfig(
             title="Countinghouse: figures and status",
             version="1",
-            path="/schema",
+            openapi_router=Router(
+                "/schema", route_handlers=[], opt=needs(Role.VIEWER, TokenScope.FIGURES), include_in_schema=False
+            ),
             render_plugins=[JsonRenderPlugin()],
         ),
         logging_config=None,
@@ -125,17 +131,35 @@ def _handlers(
             "/static",
             directories=[HERE / "static"],
             cache_control=CacheControlHeader(public=True, max_age=STATIC_MAX_AGE_S, immutable=True),
+            opt=dict(open_to_all(is_alike=True)),
         ),
     ]
 
 
+def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:
+    """The pages that are about people; without sign-in there are none."""
+    if gate.office is None:
+        return []
+    return [
+        *sign_in.routes(gate, gate.office),
+        *account.routes(gate, gate.office),
+        *users.routes(gate.office),
+        *tokens.routes(gate.office, sources.pipeline.now_us),
+        audit.route(gate.office),
+    ]
+
+
 class LoopbackOnly(ASGIMiddleware):
-    """Refuses requests that reached us under another name than this machine's own (see loopback.py)."""
+    """Refuses requests that reached us under another name than this machine's own (see loopback.py) or `known`."""
 
     scopes = (ScopeType.HTTP,)
 
+    def __init__(self, known: str) -> None:
+        self._known = known
+
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if not names_loopback(MutableScopeHeaders(scope).get("host")):
+        host = MutableScopeHeaders(scope).get("host")
+        if not names_loopback(host) and not (self._known and host and host.lower() == self._known):
             raise HTTPException(
                 status_code=421, detail="The dashboard answers only as localhost or 127.0.0.1: use one of them."
             )

@@ -15,11 +15,12 @@ import structlog
 
 from event_store.connect import file_of, revisions_of
 from event_store.errors import EventStoreError, StorageUnavailable
-from event_store.revisions import LEASES, OUTBOX, Revisions, Standing
+from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions, Standing
 from projections.revisions import FIGURES
 
 from .failures import CommandFailed
 from .redaction import redacted
+from .revisions import SIGN_IN
 from .settings import Settings, variable
 from .troubles import Troubles
 
@@ -54,9 +55,14 @@ def commerce_database(settings: Settings, *more: Revisions) -> Database:
     return Database("commerce database", variable("commerce_db_url"), settings.commerce_db_url, (LEASES, OUTBOX, *more))
 
 
-def backoffice_database(settings: Settings) -> Database:
+def backoffice_database(settings: Settings, *more: Revisions) -> Database:
     url = settings.backoffice_db_url
-    return Database("back-office database", variable("backoffice_db_url"), url, (LEASES, FIGURES))
+    return Database("back-office database", variable("backoffice_db_url"), url, (LEASES, FIGURES, *more))
+
+
+def databases_of_dashboard(settings: Settings) -> tuple[Database, Database]:
+    """With accounts, tokens and the audit, which the processes of the pipeline can do without."""
+    return commerce_database(settings, AUDIT, TOKENS), backoffice_database(settings, AUDIT, TOKENS, SIGN_IN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from event_store.errors import EventStoreError
 
 from .guarded_cache import CacheStatus
 from .pipeline import Pipeline
+from .sign_in.access import probe
 
 
 class Check(Struct, frozen=True):
@@ -29,11 +30,11 @@ class Health(Struct, frozen=True):
 
 
 def routes(pipeline: Pipeline, schema_trouble: Callable[[], str]) -> Sequence[HTTPRouteHandler]:
-    @get("/livez", summary="The process answers", operation_id="livez", tags=["health"])
+    @get("/livez", opt=probe(), summary="The process answers", operation_id="livez", tags=["health"])
     async def livez() -> Health:
         return Health(True, False, [])
 
-    @get("/readyz", summary="It can read what it shows", operation_id="readyz", tags=["health"])
+    @get("/readyz", opt=probe(), summary="It can read what it shows", operation_id="readyz", tags=["health"])
     async def readyz() -> Response[Health]:
         checks = [await _checked(name, read) for name, read in _reads(pipeline).items()]
         why = schema_trouble()

@@ -30,6 +30,8 @@ from projections.read_model import FiguresVersion, ReadModel
 
 from .cached_figures import tag_of
 from .guarded_cache import GuardedCache
+from .sign_in.access import needs
+from .sign_in.roles import Role
 
 MOST_STREAMS = 100
 LOOKS_APART_S = 0.1
@@ -142,7 +144,7 @@ def streams_gauge(registry: CollectorRegistry) -> Gauge:
 
 
 def route(live: Live) -> HTTPRouteHandler:
-    @get("/live", include_in_schema=False)
+    @get("/live", include_in_schema=False, opt=needs(Role.VIEWER))
     async def stream(request: Request[Any, Any, Any]) -> Stream | Response[str]:
         if live.is_full:
             return Response("Too many pages are listening.\n", status_code=503, headers={"Retry-After": "10"})

@@ -1,7 +1,7 @@
-"""Keeping the dashboard to this machine, for as long as it has no sign-in.
+"""Keeping the dashboard to this machine where it has no sign-in, and to this machine's names where it listens there.
 
-It listens on a loopback address, and it answers only to loopback names: a page of somebody else's, whose own name
-is made to point to 127.0.0.1 (DNS rebinding), could otherwise read the figures through the visitor's browser.
+A page of somebody else's, whose own name is made to point to 127.0.0.1 (DNS rebinding), could otherwise read through
+the visitor's browser what is for this machine only.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ class OpenListenError(ValueError):
     """The address can be reached from other machines."""
 
 
-def refuse_open_listen(host: str, insecure: bool) -> None:
-    """Raises OpenListenError for an address other than this machine's own, unless `insecure` says it is meant."""
-    if not insecure and not is_this_machine(host):
+def refuse_open_listen(host: str, sign_in: str) -> None:
+    """Raises OpenListenError for an address other than this machine's own where sign-in is off."""
+    if sign_in == "off" and not is_this_machine(host):
         raise OpenListenError(
-            f"the dashboard has no sign-in, so it listens on 127.0.0.1 only, not on {host}. "
-            "With --insecure-listen it listens there anyway, and whoever reaches it sees every figure."
+            f"COUNTINGHOUSE_SIGN_IN=off is for this machine's own address, not for {host}: whoever reaches it could "
+            "see and do everything. Leave sign-in on, or listen on 127.0.0.1."
         )
 
 

@@ -17,6 +17,7 @@ from event_store.errors import EventStoreError
 from .consumer_names import GROUP
 from .pipeline import Pipeline
 from .pipeline_status import PartitionStatus, PipelineStatus
+from .sign_in.access import probe
 
 PLACE = ("topic", "partition")
 
@@ -24,7 +25,7 @@ PLACE = ("topic", "partition")
 def route(pipeline: Pipeline, registry: CollectorRegistry) -> HTTPRouteHandler:
     """What `registry` has, and the pipeline; where that can't be read, only that it can't."""
 
-    @get("/metrics", include_in_schema=False)
+    @get("/metrics", include_in_schema=False, opt=probe())
     async def metrics() -> Response[bytes]:
         text = generate_latest(registry) + generate_latest(await _looked_at(pipeline))
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -39,9 +39,6 @@ Zone = Annotated[
     str | None,
     typer.Option("--tz", metavar="ZONE", help="The IANA time zone whose days and hours are meant.", show_default=False),
 ]
-InsecureListen = Annotated[
-    bool, typer.Option("--insecure-listen", help="Let the dashboard listen where other machines may reach it.")
-]
 
 PIPED_WIDTH = 200
 """Characters in a line of a table that goes into a file or a pipe: nobody's window is to fold it."""

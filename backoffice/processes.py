@@ -5,7 +5,7 @@ Each imports what it runs only when it runs, so that `--help` is quick.
 
 from __future__ import annotations
 
-from .options import Data, InsecureListen, run_process
+from .options import Data, run_process
 from .settings import read_settings
 
 
@@ -40,12 +40,15 @@ def archiver(data: Data = None) -> None:
     run_process("archiver", settings, lambda stop: run_archiver(settings, stop, turns), [], turns.new_loop)
 
 
-def dashboard(data: Data = None, insecure_listen: InsecureListen = False) -> None:
+def dashboard(data: Data = None) -> None:
     """Show the figures and the pipeline as pages and as JSON."""
     from .commands.dashboard import run_dashboard
-    from .databases import backoffice_database, commerce_database
+    from .databases import databases_of_dashboard
     from .serve import fast_loop
 
-    settings = read_settings(data, insecure_listen=insecure_listen)
-    databases = [commerce_database(settings), backoffice_database(settings)]
+    settings = read_settings(data)
+    databases = databases_of_dashboard(settings)
     run_process("dashboard", settings, lambda stop: run_dashboard(settings, stop), databases, fast_loop)
+
+
+COMMANDS = (relay, consumer, archiver, dashboard)

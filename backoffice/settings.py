@@ -31,6 +31,7 @@ from .data_dir import default_data_dir
 from .kafka_settings import KafkaSettings, check_way_to_log
 from .network_settings import may_be_plain
 from .redaction import redacted
+from .sign_in_settings import SignInSettings
 
 PREFIX = "COUNTINGHOUSE_"
 DATA_DIR = "COUNTINGHOUSE_DATA_DIR"
@@ -53,7 +54,7 @@ def _default(text: str) -> dict[str, Any]:
     return {"default_text": text}
 
 
-class Settings(CacheSettings, KafkaSettings):
+class Settings(CacheSettings, KafkaSettings, SignInSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     data_dir: Path = Field(
@@ -102,8 +103,7 @@ class Settings(CacheSettings, KafkaSettings):
     dashboard_host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="The address the dashboard listens on. It has no sign-in, so another one than this machine's own "
-        "is refused unless `COUNTINGHOUSE_INSECURE_LISTEN` is set.",
+        description="The address the dashboard listens on. Without sign-in it must be this machine's own.",
     )
     dashboard_port: int = Field(8100, ge=1, le=65535, description="The port of the dashboard.")
     probe_host: str = Field(
@@ -116,11 +116,6 @@ class Settings(CacheSettings, KafkaSettings):
         0, ge=0, le=65535, description="The same of the consumer; of several that `up` starts, the next has the next."
     )
     archiver_port: int = Field(0, ge=0, le=65535, description="The same of the archiver.")
-    insecure_listen: bool = Field(
-        False,
-        description="Lets the dashboard listen on an address that other machines may reach. Whoever reaches it sees "
-        "every figure.",
-    )
 
     time_zone: str = Field(
         "UTC", description="The IANA time zone whose days and hours are meant where a page or a command names none."
@@ -239,13 +234,11 @@ class Settings(CacheSettings, KafkaSettings):
         return f"http://{reachable(self.dashboard_host)}:{self.dashboard_port}"
 
 
-def read_settings(data_dir: Path | None = None, *, insecure_listen: bool = False, **file: str) -> Settings:
+def read_settings(data_dir: Path | None = None, **file: str) -> Settings:
     """Options of the command line come first, then a file's variables, then the environment's. Raises SettingsError."""
     problems = [*unknown_variables({**os.environ, **file}), *_crash_problems()]
     options: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in file.items()}
     options |= {} if data_dir is None else {"data_dir": data_dir}
-    if insecure_listen:
-        options["insecure_listen"] = True
     try:
         settings = Settings(**options)
     except ValidationError as error:

@@ -29,6 +29,8 @@ from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
 from backoffice.redis_cache import RedisCache
+from backoffice.sign_in.gate import Gate
+from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
 from event_store.archive import Archive
 from event_store.codec import Codec
@@ -112,7 +114,8 @@ class Shop:
         guarded = GuardedCache(cache, Silence())
         pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(), guarded)
         history = History(self.log, Archive(Path("nowhere"), Codec()), Codec())
-        app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded), history)
+        live = Live(self.read_model, guarded)
+        app: Any = create_dashboard(pipeline, guarded, live, history, Gate(None, Site()))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
         await guarded.close()

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from . import postgres_database, postgres_errors, sqlite_file
 from .errors import StorageUnusable
 from .postgres_address import dsn_and_place
-from .revisions import LEASES, Applied, Revisions
+from .revisions import SHARED, Applied, Revisions
 from .sqlite_file import BUSY_TIMEOUT_S
 
 BUSY_S = 60.0
@@ -155,10 +155,10 @@ def _apply_next(connection: Connection, revisions: Revisions, place: str) -> App
 
 
 def _refuse_others(connection: Connection, sets: Sequence[Revisions], place: str) -> None:
-    """Raises StorageUnusable for a database that is another's: the other one of ours, say. Leases are in both."""
+    """Raises StorageUnusable for a database that is another's: the other one of ours, say."""
     found = set(inspect(connection).get_table_names())
     made = {one: {one.table, *_columns_made_by(_following(_scripts(one), one, None))} for one in sets}
-    own = set[str]().union(*(tables for one, tables in made.items() if one != LEASES))
+    own = set[str]().union(*(tables for one, tables in made.items() if one not in SHARED))
     others = sorted(found.difference(*made.values()))
     if others and found.isdisjoint(own):
         raise StorageUnusable(

@@ -15,7 +15,8 @@ from .log import Log
 from .log_copy import LogCopy
 from .outbox import Outbox
 from .postgres_address import POSTGRES, POSTGRES_FORM, check_postgres, is_postgres
-from .revisions import Applied, Revisions
+from .revisions import AUDIT, TOKENS, Applied, Revisions
+from .steps import Transactions
 from .this_machine import is_this_machine
 from .topic_plan import TopicAdmin
 
@@ -94,6 +95,24 @@ def open_leases(url: str) -> Leases:
     from .sqlite_leases import SqliteLeases
 
     return SqliteLeases(sqlite_path(url, "sqlite+aiosqlite"))
+
+
+def open_shared(url: str) -> Transactions:
+    """The audit and the tokens of a database; its address as for `open_outbox`."""
+    from . import audit_tables, tokens
+
+    return open_transactions(url, {AUDIT: audit_tables.SQLITE, TOKENS: tokens.SQLITE})
+
+
+def open_transactions(url: str, tables: Mapping[Revisions, str]) -> Transactions:
+    """Steps on a database; its address as for `open_outbox`. A file's `tables` are made where they are missing."""
+    if is_postgres(url):
+        from .postgres_transactions import PostgresTransactions
+
+        return PostgresTransactions(url)
+    from .sqlite_transactions import SqliteTransactions
+
+    return SqliteTransactions(sqlite_path(url, "sqlite+aiosqlite"), tables)
 
 
 async def revisions_of(url: str, sets: Sequence[Revisions]) -> Mapping[str, str | None]:

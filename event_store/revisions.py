@@ -72,3 +72,7 @@ class Applied:
 
 LEASES = Revisions("lease", Path(__file__).parent / "migrations")
 OUTBOX = Revisions("outbox", Path(__file__).parent / "migrations")
+AUDIT = Revisions("audit", Path(__file__).parent / "migrations")
+TOKENS = Revisions("token", Path(__file__).parent / "migrations")
+SHARED = (LEASES, AUDIT, TOKENS)
+"""In both databases, so they don't tell one from the other."""

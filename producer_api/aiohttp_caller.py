@@ -66,8 +66,9 @@ class _Problem(Struct):
 class Caller:
     """A pool of keep-alive connections to one API. Used as a context manager, inside a running event loop."""
 
-    def __init__(self, api_url: str, *, connections: int, patience_s: float | None) -> None:
+    def __init__(self, api_url: str, *, connections: int, patience_s: float | None, token: str = "") -> None:
         """`patience_s`: how long calls may go without a single answer before ApiSilent; None waits for ever."""
+        self._own_headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._base = _base(api_url)
         self._connections = connections
         self._patience_s = patience_s
@@ -78,6 +79,7 @@ class Caller:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
+            headers=self._own_headers,
             connector=aiohttp.TCPConnector(limit=self._connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),

@@ -18,6 +18,7 @@ from .backpressure import Backpressure
 from .commerce import Commerce
 from .metrics import ApiMeter, MeteredLitestar
 from .problems import exception_handlers
+from .token_gate import TokenGate
 
 log = structlog.get_logger()
 
@@ -39,17 +40,17 @@ def create_app(
     commerce: Commerce,
     *,
     limits: ApiLimits | None = None,
+    gate: TokenGate | None = None,
     meter: ApiMeter | None = None,
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
 ) -> Litestar:
-    """`meter` is the one that `commerce` tells of its groups; `registry` has what else is to stand at `/metrics`;
-    `schema_trouble` says what the database has still to get before the API is ready.
+    """`gate` asks who calls. `meter` is the one that `commerce` tells of its groups; `registry` has what else is to
+    stand at `/metrics`; `schema_trouble` says what the database has still to get before the API is ready.
 
     The caller closes `commerce`, after the application.
     """
-    limits = limits or ApiLimits()
-    meter = meter or ApiMeter()
+    (limits, meter) = (limits or ApiLimits(), meter or ApiMeter())
     pressure = limits.pressure
 
     @contextlib.asynccontextmanager
@@ -79,6 +80,7 @@ def create_app(
     return MeteredLitestar(
         meter,
         route_handlers=handlers,
+        middleware=[gate] if gate and gate.asks else [],
         exception_handlers=exception_handlers(),
         openapi_config=openapi.config(handlers),
         lifespan=[chores],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
-from event_store.connect import sqlite_path
+from event_store.connect import open_shared, sqlite_path
 from event_store.postgres_address import is_postgres
+from event_store.tokens import COMMERCE_SCOPES, Tokens
 
 from .commerce import Commerce
+from .token_gate import TokenGate
 
 
 async def renew_functions(url: str) -> None:
@@ -16,6 +19,16 @@ async def renew_functions(url: str) -> None:
         from .postgres_emit import renew_emit
 
         await renew_emit(url)
+
+
+@asynccontextmanager
+async def open_gate(url: str, *, wants_tokens: bool, open_probes: bool) -> AsyncIterator[TokenGate]:
+    """With the tokens of the database at that address."""
+    transactions = open_shared(url)
+    try:
+        yield TokenGate(Tokens(transactions, COMMERCE_SCOPES), wants_tokens=wants_tokens, open_probes=open_probes)
+    finally:
+        await transactions.close()
 
 
 async def open_commerce(

@@ -65,6 +65,7 @@ async def import_online_retail(
     connections: int = 16,
     progress: Callable[[Progress], None] = unwatched,
     patience_s: float = PATIENCE_S,
+    token: str = "",
 ) -> Account:
     """Sends `file` to the API and returns when it has taken or refused everything.
 
@@ -77,7 +78,7 @@ async def import_online_retail(
     progress(Progress(Phase.READING, 0, 0))
     retail = await asyncio.to_thread(read_online_retail, file)
     await _write_rejects(file, retail.refused, rejects)
-    async with Caller(api_url, connections=connections, patience_s=patience_s) as caller:
+    async with Caller(api_url, connections=connections, patience_s=patience_s, token=token) as caller:
         delivery = await send(retail, Crew(caller, connections, progress))
     if delivery.failures:
         await _write_rejects(file, {**retail.refused, **delivery.failures}, rejects)

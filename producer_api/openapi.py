@@ -39,18 +39,21 @@ from .refusals import (
     INVALID_KEY,
     KEY_REUSED,
     MALFORMED_JSON,
+    NOT_IN_SCOPE,
     STORAGE_UNAVAILABLE,
+    UNAUTHENTICATED,
     UNSUPPORTED_MEDIA_TYPE,
     Kind,
 )
 
 WITH_BODY = (BAD_REQUEST, MALFORMED_JSON, INVALID_FIELD, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 WITH_KEY = (INVALID_KEY, KEY_REUSED)
-ALWAYS = (INTERNAL, STORAGE_UNAVAILABLE)
+ALWAYS = (UNAUTHENTICATED, NOT_IN_SCOPE, INTERNAL, STORAGE_UNAVAILABLE)
 
 DESCRIPTION = """\
 Records what happens in the shop, durably, before it answers. Money is in minor units, instants are RFC 3339 with their
 zone. Ids you choose yourself (orders, payments, refunds) and an Idempotency-Key make a call safe to repeat.
+Where the shop wants to know who calls, a token goes along as `Authorization: Bearer …`.
 Every error is an RFC 9457 problem with a stable type."""
 
 _REF = "#/components/schemas/{name}"

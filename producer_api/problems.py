@@ -25,6 +25,7 @@ from .refusals import (
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     STORAGE_UNAVAILABLE,
+    UNAUTHENTICATED,
     FieldError,
     Refused,
 )
@@ -100,6 +101,8 @@ def _headers(error: Exception, refused: Refused) -> dict[str, str]:
     headers = {}
     if isinstance(error, HTTPException) and error.headers:
         headers.update({name: value for name, value in error.headers.items() if name.lower() == "allow"})
+    if refused.kind is UNAUTHENTICATED:
+        headers["www-authenticate"] = "Bearer"
     if refused.retry_after_s is not None:
         headers["retry-after"] = str(refused.retry_after_s)
     if refused.replayed:

@@ -55,13 +55,14 @@ async def send_real_month(
     connections: int = 16,
     progress: Callable[[Progress], None] = unwatched,
     patience_s: float = PATIENCE_S,
+    token: str = "",
 ) -> MonthSent:
     """Lists the month's products and sends its invoices, and the visits before them, as the past up to `now`.
 
     Raises ApiSilent and WrongAddress as an import does.
     """
     month = await asyncio.to_thread(read_real_month)
-    async with Caller(api_url, connections=connections, patience_s=patience_s) as caller:
+    async with Caller(api_url, connections=connections, patience_s=patience_s, token=token) as caller:
         return await send_month(month, Crew(caller, connections, progress), now)
 
 

@@ -57,6 +57,8 @@ class Refused(Exception):
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not strict JSON")
 INVALID_KEY = Kind("invalid-idempotency-key", 400, "The idempotency key can't be used")
 BAD_REQUEST = Kind("bad-request", 400, "The request can't be read")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "The call carries no good token")
+NOT_IN_SCOPE = Kind("not-in-scope", 403, "The token is for something else")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 UNKNOWN_PRODUCT = Kind("unknown-product", 404, "There is no such product")
 UNKNOWN_ORDER = Kind("unknown-order", 404, "There is no such order")
@@ -87,6 +89,8 @@ KINDS = {
         MALFORMED_JSON,
         INVALID_KEY,
         BAD_REQUEST,
+        UNAUTHENTICATED,
+        NOT_IN_SCOPE,
         NOT_FOUND,
         UNKNOWN_PRODUCT,
         UNKNOWN_ORDER,

@@ -70,6 +70,7 @@ async def keep_shop(
     stop: asyncio.Event,
     report: Callable[[ShopNews], None] = unheard,
     report_every_s: float = REPORT_EVERY_S,
+    token: str = "",
 ) -> None:
     """Lists the goods and keeps the shop until `stop` is set, whatever becomes of the API meanwhile.
 
@@ -80,7 +81,7 @@ async def keep_shop(
         raise ValueError(f"{events_per_s} is no speed: give events per second, above zero")
     wares = goods(await asyncio.to_thread(read_real_month), GOODS)
     tills = max(1, min(MOST_TILLS, math.ceil(events_per_s / EVENTS_OF_TILL_PER_S)))
-    async with Caller(api_url, connections=max(tills, HANDS), patience_s=None) as caller:
+    async with Caller(api_url, connections=max(tills, HANDS), patience_s=None, token=token) as caller:
         shop = _Shop(caller, Campaigns(seed, wares), report)
         working = [Till(random.Random(f"till {seed} {number}"), wares) for number in range(tills)]
         await ends_in_time(shop.open(working, tills / events_per_s, report_every_s), stop, 0)

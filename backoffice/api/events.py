@@ -14,7 +14,10 @@ from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
 from backoffice.recorded import Recorded, positions, tell
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
 from event_store.history import History
+from event_store.tokens import Scope
 
 
 class EventsAnswer(Struct, frozen=True):
@@ -35,7 +38,14 @@ Below = Annotated[str | None, QueryParameter(description="`next` of the answer b
 
 
 def route(history: History, pipeline: Pipeline) -> HTTPRouteHandler:
-    @get("/api/events", responses=RESPONSES, summary="Records of the log", operation_id="events", tags=["events"])
+    @get(
+        "/api/events",
+        opt=needs(Role.VIEWER, Scope.LOG),
+        responses=RESPONSES,
+        summary="Records of the log",
+        operation_id="events",
+        tags=["events"],
+    )
     async def answer(
         text: Text = None,
         event: Event = None,

@@ -13,6 +13,9 @@ from backoffice.behind import EventsBehind, FigureAsked, events_behind
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
+from event_store.tokens import Scope
 from projections.explain import Explainer
 from projections.periods import QuestionError, Range, day_named
 
@@ -63,6 +66,7 @@ Most = Annotated[int, QueryParameter(ge=1, le=MOST_EVENTS, description="events o
 def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRouteHandler:
     @get(
         "/api/explain",
+        opt=needs(Role.VIEWER, Scope.FIGURES),
         responses=RESPONSES,
         summary="The events behind a figure",
         operation_id="explain",

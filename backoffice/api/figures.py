@@ -12,6 +12,9 @@ from msgspec import Meta, Struct, field
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
+from event_store.tokens import Scope
 from projections.figures import Question, figures, grouping
 from projections.periods import QuestionError, Range, day_named
 from projections.read_model import FiguresReader
@@ -56,7 +59,14 @@ Ratios = Annotated[bool, QueryParameter(description="with the ratios, null where
 
 
 def route(reader: FiguresReader, pipeline: Pipeline, default_tz: str) -> HTTPRouteHandler:
-    @get("/api/figures", responses=RESPONSES, summary="Figures", operation_id="figures", tags=["figures"])
+    @get(
+        "/api/figures",
+        opt=needs(Role.VIEWER, Scope.FIGURES),
+        responses=RESPONSES,
+        summary="Figures",
+        operation_id="figures",
+        tags=["figures"],
+    )
     async def answer(
         request: Request[Any, Any, Any],
         by: By = "product",

@@ -13,8 +13,11 @@ from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
 from backoffice.recorded import Recorded, recorded_at
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
 from event_store.history import History
 from event_store.record import TopicPartition
+from event_store.tokens import Scope
 
 Topic = Annotated[str, QueryParameter(description="e.g. order-events")]
 Partition = Annotated[int, QueryParameter(ge=0, le=2**31)]
@@ -27,7 +30,14 @@ class RecordAnswer(Struct, frozen=True):
 
 
 def route(history: History, pipeline: Pipeline) -> HTTPRouteHandler:
-    @get("/api/record", responses=RESPONSES, summary="One record of the log", operation_id="record", tags=["events"])
+    @get(
+        "/api/record",
+        opt=needs(Role.VIEWER, Scope.LOG),
+        responses=RESPONSES,
+        summary="One record of the log",
+        operation_id="record",
+        tags=["events"],
+    )
     async def answer(topic: Topic, partition: Partition, offset: Offset) -> RecordAnswer:
         stamp = await pipeline.completeness()
         record = await recorded_at(history, pipeline.read_model, TopicPartition(topic, partition), offset)

@@ -8,11 +8,15 @@ from litestar.handlers import HTTPRouteHandler
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import PipelineStatus
 from backoffice.problems import RESPONSES
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
+from event_store.tokens import Scope
 
 
 def route(pipeline: Pipeline) -> HTTPRouteHandler:
     @get(
         "/api/status",
+        opt=needs(Role.VIEWER, Scope.STATUS),
         responses={503: RESPONSES[503]},
         summary="Where every event is",
         operation_id="status",

@@ -13,6 +13,7 @@ from dataclasses import replace
 import httpx
 
 from backoffice.address import AddressTakenError, listen
+from backoffice.commands.first_account import demo_way_in, first_way_in
 from backoffice.commands.topics import apply_topics
 from backoffice.loopback import refuse_open_listen
 from backoffice.occupancy import Occupancy
@@ -30,12 +31,12 @@ DEMO_ZONE = "Europe/London"
 Say = Callable[[str], None]
 
 
-def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
+def run_up(settings: Settings, extra: Sequence[Child], say: Say, *, is_demo: bool = False) -> bool:
     """Runs until SIGTERM or SIGINT; True when every process ended by itself. A server's log has its topics made first.
 
     Raises OpenListenError, OccupiedError, AddressTakenError and LogUnusable before anything is started.
     """
-    refuse_open_listen(settings.dashboard_host, settings.insecure_listen)
+    refuse_open_listen(settings.dashboard_host, settings.sign_in)
     occupancy = Occupancy(settings.data_dir)
     try:
         for role in ("api", "dashboard"):
@@ -45,7 +46,8 @@ def run_up(settings: Settings, extra: Sequence[Child], say: Say) -> bool:
         async def work(stop: asyncio.Event) -> None:
             if file_of(settings.log_url) is None:
                 await apply_topics(settings)
-            telling = asyncio.create_task(_tell_addresses(settings, say))
+            way_in = await (demo_way_in(settings) if is_demo else first_way_in(settings))
+            telling = asyncio.create_task(_tell_addresses(settings, way_in, say))
             supervisor = Supervisor([*children(settings), *extra], grace_s=settings.stop_grace_s)
             outcome.append(await supervisor.run(stop))
             telling.cancel()
@@ -84,7 +86,7 @@ def _chosen(settings: Settings, name: str) -> str | None:
 
 def child(settings: Settings, command: str, *options: str, **own: str) -> Child:
     """One command of ours as a process, with settings of its `own`; what `up` was told by options is handed on."""
-    handed_on = {**own, "time_zone": settings.time_zone, "insecure_listen": str(settings.insecure_listen).lower()}
+    handed_on = {**own, "time_zone": settings.time_zone}
     return Child(
         command,
         (sys.executable, "-m", "backoffice", command, "--data", str(settings.data_dir), *options),
@@ -99,7 +101,7 @@ def demo_settings(settings: Settings) -> Settings:
         own["time_zone"] = DEMO_ZONE
     if "data_dir" in settings.model_fields_set:
         return settings.model_copy(update=own)
-    return read_settings(settings.data_dir / "demo", insecure_listen=settings.insecure_listen).model_copy(update=own)
+    return read_settings(settings.data_dir / "demo").model_copy(update=own)
 
 
 def _await_free(host: str, port: int, role: str) -> None:
@@ -115,10 +117,12 @@ def _await_free(host: str, port: int, role: str) -> None:
             return
 
 
-async def _tell_addresses(settings: Settings, say: Say) -> None:
+async def _tell_addresses(settings: Settings, way_in: str, say: Say) -> None:
     for title, url in (("Commerce API", settings.api_url), ("Dashboard", settings.dashboard_url)):
         await _answers(url)
         say(f"{title:<13}{url}")
+    if way_in:
+        say(f"{'Sign in':<13}{way_in}")
     say(f"{'Data':<13}{settings.data_dir}")
     say("Ctrl-C stops everything.")
 

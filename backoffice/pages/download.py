@@ -10,6 +10,9 @@ import polars as pl
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
+from event_store.tokens import Scope
 from projections.figures import Question, figures, grouping
 
 from .frame import Sources, WebRequest
@@ -31,7 +34,7 @@ def without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
 
 
 def route(sources: Sources) -> HTTPRouteHandler:
-    @get("/figures.csv", include_in_schema=False, media_type="text/csv")
+    @get("/figures.csv", include_in_schema=False, media_type="text/csv", opt=needs(Role.ANALYST, Scope.FIGURES))
     async def download(request: WebRequest) -> Response[bytes]:
         query = request.query_params
         selection = selected(query, sources.default_tz, sources.pipeline.now_us())

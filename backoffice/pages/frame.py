@@ -14,6 +14,8 @@ from litestar.response import Template
 
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.roles import Role
 from projections.explain import Explainer
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
@@ -48,6 +50,8 @@ class Page:
     """The page of the navigation that it belongs to, where that isn't itself."""
     shows_figures: bool = True
     """Whether what it shows stays the same as long as nothing more is counted."""
+    role: Role = Role.VIEWER
+    """Who may see it."""
 
 
 def route(page: Page, sources: Sources) -> HTTPRouteHandler:
@@ -57,7 +61,7 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
     alone is the answer: sums over months are not added up again because two seconds have passed.
     """
 
-    @get(page.path, include_in_schema=False, name=page.template)
+    @get(page.path, include_in_schema=False, name=page.template, opt=needs(page.role))
     async def show(request: WebRequest) -> Template:
         selection = selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices)
         stamp = await sources.pipeline.completeness()

@@ -34,6 +34,7 @@ function replace(fresh) {
 async function refresh() {
   const headers = { Accept: "text/html", "X-Figures-Version": content.dataset.version };
   const response = await fetch(location.href, { cache: "no-store", headers });
+  if (response.status === 401) location.reload(); // The session has ended.
   if (!response.ok) throw new Error(String(response.status));
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const version = fresh.getElementById("content")?.dataset.version;

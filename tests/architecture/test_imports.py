@@ -33,6 +33,7 @@ DRIVERS = {
     "typer": [
         "backoffice/__main__.py",
         "backoffice/command_line.py",
+        "backoffice/access_commands.py",
         "backoffice/options.py",
         "backoffice/commands/docs.py",
     ],
@@ -40,6 +41,7 @@ DRIVERS = {
     "jinja2": ["backoffice/dashboard.py", "backoffice/pages/*"],
     "structlog": ["backoffice/*", "producer_api/*"],
     "inotify_simple": ["*/inotify_*.py"],
+    "argon2": ["*/argon2_*.py"],
     "opentelemetry": ["*/opentelemetry_*.py"],
     "fcntl": ["backoffice/occupancy.py"],
 }
@@ -50,6 +52,9 @@ NO_HTTP = ("litestar", "uvicorn", "httpx", "aiohttp", "http", "wsgiref", "jinja2
 
 EXTRA = {"opentelemetry": {"opentelemetry_api", "opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http"}}
 """What may be absent → the distributions that bring it."""
+
+DISTRIBUTIONS = {"argon2": "argon2_cffi"}
+"""Package → the distribution that brings it, where that has another name."""
 
 NOT_IMPORTED = {"aiosqlite", "httptools", "tzdata"}
 """Needed by a library at run time: SQLAlchemy's driver, uvicorn's parser, zoneinfo's data."""
@@ -111,6 +116,7 @@ def test_every_dependency_is_imported_and_every_import_is_declared() -> None:
     declared = set(map(_name, project["dependencies"]))
     extras = {_name(line) for lines in project["optional-dependencies"].values() for line in lines}
     imported = {name.partition(".")[0] for source in EVERY_SOURCE for name in source.imports()}
+    imported = {DISTRIBUTIONS.get(name, name) for name in imported}
     foreign = imported - sys.stdlib_module_names - set(PACKAGES) - EXTRA.keys()
     assert foreign - {"pydantic_core"} - declared == set()  # pydantic_core is pydantic's own, in its exact version.
     assert declared - foreign == NOT_IMPORTED

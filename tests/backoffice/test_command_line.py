@@ -136,11 +136,26 @@ def test_the_schema_of_events_is_printed_as_json_schema(shell: CommandLine) -> N
     assert len(schema["anyOf"]) >= 7
 
 
-def test_the_dashboard_refuses_an_address_that_others_may_reach(shell: CommandLine) -> None:
+def test_without_sign_in_the_dashboard_refuses_an_address_that_others_may_reach(shell: CommandLine) -> None:
     for command in ("dashboard", "up"):
-        done = shell.run(command, COUNTINGHOUSE_DASHBOARD_HOST="0.0.0.0")
+        done = shell.run(command, COUNTINGHOUSE_DASHBOARD_HOST="0.0.0.0", COUNTINGHOUSE_SIGN_IN="off")
         assert done.returncode == 2
-        assert "--insecure-listen" in done.stderr
+        assert "COUNTINGHOUSE_SIGN_IN=off" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_with_sign_in_it_listens_there_and_asks_who_comes(shell: CommandLine) -> None:
+    said = shell.ok("users", "add", "ada", "--role", "admin")
+    process = shell.start("dashboard", COUNTINGHOUSE_DASHBOARD_HOST="0.0.0.0")
+    port = shell.ports["COUNTINGHOUSE_DASHBOARD_PORT"]
+    wait_for(lambda: process.poll() is not None or answers(port, "/sign-in"))
+    assert not answers(port, "/")
+    assert not answers(port, "/readyz")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_S) == 0
+    written = (shell.folder / "said.txt").read_text() + (shell.folder / "stderr.txt").read_text()
+    assert said.split()[-1] not in written
+    assert "passwords and figures go over it as plain text" in written
 
 
 def test_up_names_an_address_that_is_taken(shell: CommandLine) -> None:
@@ -213,7 +228,9 @@ def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
 def test_the_demo_shows_a_living_shop_in_a_folder_of_its_own(shell: CommandLine) -> None:
     home = {"XDG_DATA_HOME": str(shell.folder), "COUNTINGHOUSE_DATA_DIR": ""}
     demo = shell.start("demo", "--speed", "50", **home)
-    assert shell.addresses()[2].endswith(f"{shell.folder}/countinghouse/demo")
+    (_, dashboard, way_in, data) = shell.addresses()[:4]
+    assert data.endswith(f"{shell.folder}/countinghouse/demo")
+    assert way_in.removeprefix("Sign in").strip().startswith(f"{dashboard.split()[-1]}/sign-in?name=demo&password=")
     wait_for(lambda: figures(shell, "--by", "day", "--data", f"{shell.folder}/countinghouse/demo"))
     demo.send_signal(signal.SIGINT)
     assert demo.wait(WAIT_S) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,7 +24,16 @@ def main() -> None:
         print("Kafka, PostgreSQL and Valkey start …", flush=True)  # noqa: T201
         with running_cluster(Path(folder), PUBLISHED) as cluster:
             cluster.prepare()
+            print(_account(cluster), flush=True)  # noqa: T201
             run_until_stopped(lambda stop: _run(cluster, stop), grace_s=GRACE_S)
+
+
+def _account(cluster: Cluster) -> str:
+    """Makes the first account; its one-time password."""
+    (dashboard,) = [one for one in cluster.members() if one.name == "dashboard"]
+    command = (sys.executable, "-m", "backoffice", "users", "add", "admin", "--role", "admin")
+    made = subprocess.run(command, env=cluster.full(dashboard), stdout=subprocess.PIPE, text=True, check=True)
+    return made.stdout.strip()
 
 
 async def _run(cluster: Cluster, stop: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ import pytest
 from backoffice.cache import Cache
 from backoffice.memory_cache import MemoryCache
 from backoffice.redis_cache import RedisCache
+from backoffice.sign_in.connect import memory_office, open_office
 from event_store.codec import Draft
 from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_log import KafkaLog
@@ -31,6 +32,7 @@ from event_store.postgres_outbox import PostgresOutbox
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
+from event_store.steps import Transactions
 from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
 from projections.postgres_read_model import PostgresReadModel
@@ -152,6 +154,19 @@ async def valkey_cache(place: Place) -> Cache:
     return RedisCache(place.valkey().url, ttl_s=CACHE_TTL_S)
 
 
+async def memory_transactions(place: Place) -> Transactions:
+    transactions: Transactions = place.once("office", memory_office)
+    return transactions
+
+
+async def sqlite_transactions(place: Place) -> Transactions:
+    return open_office(f"sqlite+aiosqlite:///{place.folder / 'backoffice.db'}")
+
+
+async def postgres_transactions(place: Place, version: int) -> Transactions:
+    return open_office(await postgres_url(place, version))
+
+
 def on_postgres(opener: Callable[[Place, int], Awaitable[C]]) -> Openers[C]:
     """One for each version that is there, the newest first, and one behind a pooler."""
 
@@ -169,11 +184,17 @@ READ_MODELS: Openers[ReadModel] = {
     "sqlite": sqlite_read_model,
     **on_postgres(postgres_read_model),
 }
+OFFICES: Openers[Transactions] = {
+    "memory": memory_transactions,
+    "sqlite": sqlite_transactions,
+    **on_postgres(postgres_transactions),
+}
 DOORS: dict[str, Openers[Any]] = {
     "open_log": LOGS,
     "open_outbox": OUTBOXES,
     "open_leases": LEASES,
     "open_read_model": READ_MODELS,
+    "open_office": OFFICES,
 }
 CACHES: Openers[Cache] = {"memory": memory_cache, "valkey": valkey_cache}
 
@@ -256,6 +277,12 @@ async def open_read_model(request: pytest.FixtureRequest, place: Place) -> Async
         yield door
 
 
+@pytest.fixture(name="open_office")
+async def office_door(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[Transactions]]:
+    async for door in doors(place, OFFICES[request.param]):
+        yield door
+
+
 @pytest.fixture(params=CACHES)
 async def open_cache(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Open[Cache]]:
     async for door in doors(place, CACHES[request.param]):
@@ -297,3 +324,8 @@ async def cache(open_cache: Open[Cache]) -> Cache:
 @pytest.fixture
 async def read_model(open_read_model: Open[ReadModel]) -> ReadModel:
     return await open_read_model()
+
+
+@pytest.fixture
+async def office(open_office: Open[Transactions]) -> Transactions:
+    return await open_office()

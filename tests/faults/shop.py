@@ -141,6 +141,7 @@ class Shop:
             "COUNTINGHOUSE_DATA_DIR": str(self.data),
             "COUNTINGHOUSE_API_PORT": str(self.api_port),
             "COUNTINGHOUSE_DASHBOARD_PORT": str(self.dashboard_port),
+            "COUNTINGHOUSE_SIGN_IN": "off",
             "COUNTINGHOUSE_RELAY_NAME": "relay",
             "COUNTINGHOUSE_CONSUMER_NAME": "consumer",
             "COUNTINGHOUSE_LEASE_TTL_S": "2",

@@ -8,8 +8,11 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from event_store import postgres_leases, postgres_outbox
-from event_store.revisions import LEASES, OUTBOX, Revisions
+from backoffice.revisions import SIGN_IN
+from backoffice.sign_in import account_tables
+from backoffice.sign_in.connect import open_office
+from event_store import audit_tables, postgres_leases, postgres_outbox, tokens
+from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_outbox import SqliteOutbox
 from producer_api.revisions import COMMERCE
@@ -32,6 +35,9 @@ POSTGRES_DECLARED = {
     OUTBOX: postgres_outbox.SCHEMA,
     COMMERCE: ddl(postgresql.dialect()),  # type: ignore[no-untyped-call]
     FIGURES: postgres_read_model.TABLES + postgres_figures.schema(PROJECTIONS),
+    AUDIT: audit_tables.POSTGRES,
+    TOKENS: tokens.POSTGRES,
+    SIGN_IN: account_tables.POSTGRES,
 }
 
 
@@ -68,6 +74,14 @@ async def test_a_migrated_back_office_file_is_as_one_that_a_consumer_made(tmp_pa
         await one.close()
     migrated = Place(f"sqlite+aiosqlite:///{tmp_path / 'migrated.db'}")
     await migrated.migrate(LEASES, FIGURES)
+    assert await migrated.shape() == sqlite_shape(path)
+
+
+async def test_migrated_accounts_are_as_those_that_a_dashboard_made(tmp_path: Path) -> None:
+    path = tmp_path / "declared.db"
+    await open_office(f"sqlite+aiosqlite:///{path}").close()
+    migrated = Place(f"sqlite+aiosqlite:///{tmp_path / 'migrated.db'}")
+    await migrated.migrate(AUDIT, TOKENS, SIGN_IN)
     assert await migrated.shape() == sqlite_shape(path)
 
 

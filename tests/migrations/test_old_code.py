@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from backoffice.revisions import SIGN_IN
+from backoffice.sign_in.account import Caller
+from backoffice.sign_in.accounts import Accounts
+from backoffice.sign_in.argon2_passwords import Passwords
+from backoffice.sign_in.connect import open_office
+from backoffice.sign_in.roles import Role
+from backoffice.sign_in.sign_in import NotSignedIn, SignIn
 from event_store.alembic_migration import migrate_sqlite
+from event_store.audit import Audit, Entry
 from event_store.connect import open_leases, open_outbox
 from event_store.outbox import Acknowledgement, Outbox
-from event_store.revisions import LEASES, OUTBOX, Revisions
+from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions
+from event_store.tokens import DASHBOARD_SCOPES, Tokens
 from producer_api.revisions import COMMERCE
 from projections.catalogue import PROJECTIONS
 from projections.connect import open_read_model
@@ -20,6 +29,7 @@ from tests.contracts.effects import Batch, commit, sold
 from tests.contracts.outbox_rows import ORDERS, claimed, lane_of, paid, withheld
 from tests.faults.invoices import parts
 from tests.faults.shop import Shop
+from tests.servers.postgres import EVERY_SET
 
 from .places import Place, with_more
 from .shape import sqlite_shape
@@ -30,7 +40,7 @@ LANES = {"order-events": 1}
 @pytest.fixture
 def widened(tmp_path: Path) -> dict[Revisions, Revisions]:
     """Each set as a newer version has it: every table has a column more, and there is a table more."""
-    return {one: _widened(one, tmp_path / one.name) for one in (LEASES, OUTBOX, COMMERCE, FIGURES)}
+    return {one: _widened(one, tmp_path / one.name) for one in EVERY_SET}
 
 
 def _widened(known: Revisions, folder: Path) -> Revisions:
@@ -102,6 +112,33 @@ async def test_figures_and_leases_go_on_and_open_while_their_tables_grow(
     assert set((await figures.snapshot(generation)).rows) == {one.name for one in PROJECTIONS}
     for store in (figures, opened, leases):
         await store.close()
+
+
+async def test_accounts_tokens_and_the_audit_go_on_while_their_tables_grow(
+    place: Place, widened: dict[Revisions, Revisions]
+) -> None:
+    sets = (AUDIT, TOKENS, SIGN_IN)
+    await place.migrate(*sets)
+    (office, passwords, here) = (open_office(place.url), Passwords(), Caller("192.0.2.1"))
+    (accounts, door, tokens) = (
+        Accounts(office, passwords),
+        SignIn(office, passwords),
+        Tokens(office, DASHBOARD_SCOPES),
+    )
+    entry = Entry(who="a test", what="")
+    for name in ("ada", "bob"):
+        password = await accounts.add(name, Role.VIEWER, entry)
+        with pytest.raises(NotSignedIn):
+            await door.sign_in(name, "wrong", here)
+        who = await door.sign_in(name, password, here)
+        assert await door.who(who.text) is not None
+        await accounts.give_role(name, Role.OPERATOR, entry)
+        (_, text) = await tokens.add(name, ["status:read"], 1, entry)
+        assert await tokens.holder(text) is not None
+        assert (await Audit(office).verify()).fault == ""
+        await place.migrate(*(widened[one] for one in sets))
+    passwords.close()
+    await office.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

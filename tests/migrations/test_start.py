@@ -27,6 +27,9 @@ from .places import Place
 SETTING = "COUNTINGHOUSE_BACKOFFICE_DB_URL"
 
 
+BACKOFFICE = "lease_0001, figures_0001, audit_0001, token_0001, sign_in_0001"
+
+
 @pytest.fixture
 async def shop(tmp_path: Path, empty_postgres_url: str) -> AsyncIterator[Shop]:
     """Its figures are to be in a server's database, in which there is nothing yet."""
@@ -61,9 +64,10 @@ async def test_a_command_refuses_a_server_database_that_is_not_migrated_in_one_l
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     shown = empty_postgres_url.replace(PASSWORD.replace(" ", "%20"), "***")
+    sets = ["lease", "figures", *(["audit", "token", "sign_in"] if command == ["dashboard"] else [])]
     assert line == (
-        f"{SETTING}: {shown} isn't migrated: it has nothing of lease, nothing of figures, and lease_0001, figures_0001 "
-        "is needed; run `countinghouse migrate`."
+        f"{SETTING}: {shown} isn't migrated: it has {', '.join(f'nothing of {one}' for one in sets)}, and "
+        f"{', '.join(f'{one}_0001' for one in sets)} is needed; run `countinghouse migrate`."
     )
     assert await Place(empty_postgres_url).tables() == set()
 
@@ -95,15 +99,18 @@ async def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(
 ) -> None:
     unchecked = shop.run("migrate", "--check")
     assert unchecked.returncode == 1
-    assert "to be migrated to commerce_0001" in unchecked.stdout
-    assert "to be migrated to lease_0001, figures_0001" in unchecked.stdout
+    assert "to be migrated to audit_0001, token_0001, commerce_0001" in unchecked.stdout
+    assert f"to be migrated to {BACKOFFICE}" in unchecked.stdout
     assert await Place(empty_postgres_url).tables() == set()
     (commerce, backoffice) = shop.ok("migrate").splitlines()
-    assert commerce == f"commerce database sqlite+aiosqlite:///{shop.commerce_db}: commerce_0001 applied."
+    assert (
+        commerce
+        == f"commerce database sqlite+aiosqlite:///{shop.commerce_db}: audit_0001, token_0001, commerce_0001 applied."
+    )
     assert backoffice.startswith("back-office database postgresql+asyncpg://postgres:***@127.0.0.1:")
-    assert backoffice.endswith(": lease_0001, figures_0001 applied.")
+    assert backoffice.endswith(f": {BACKOFFICE} applied.")
     (commerce, backoffice) = shop.ok("migrate").splitlines()
-    assert commerce.endswith(": at head (lease_0001, outbox_0001, commerce_0001).")
+    assert commerce.endswith(": at head (lease_0001, outbox_0001, audit_0001, token_0001, commerce_0001).")
     assert shop.ok("migrate", "--check").splitlines() == [commerce, backoffice]
     assert shop.ok("status").startswith("Complete up to")
 
@@ -131,7 +138,7 @@ async def test_addresses_that_were_mixed_up_are_refused_and_nothing_is_changed(t
     (line,) = refused.stderr.splitlines()
     assert line == (
         f"COUNTINGHOUSE_COMMERCE_DB_URL: {shop.backoffice_db}: it holds tables that aren't for it, such as "
-        "alembic_version_figures, and none that are. Name an empty database."
+        "account, and none that are. Name an empty database."
     )
     assert shop.sql(shop.backoffice_db, "SELECT name FROM sqlite_master WHERE name = 'orders'") == []
 

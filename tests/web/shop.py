@@ -19,6 +19,8 @@ from backoffice.guarded_cache import GuardedCache
 from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
+from backoffice.sign_in.gate import Gate
+from backoffice.sign_in.roles import Role
 from backoffice.silence import Silence
 from event_store.archive import Archive
 from event_store.codec import Codec
@@ -35,6 +37,8 @@ from projections.catalogue import PROJECTIONS
 from projections.memory_read_model import MemoryReadModel
 from projections.projector import Projector
 from projections.read_model import ReadModel
+
+from .visitors import Visitors
 
 OPENED = datetime(2011, 12, 1, 12, tzinfo=UTC)
 PARTITIONS = {topic.name: 2 for topic in TOPICS}
@@ -64,9 +68,11 @@ class Shop:
     cache: GuardedCache = field(default_factory=lambda: GuardedCache(MemoryCache(), Silence()))
     archive: Path = Path("nowhere")
     """The folder of its segments; nowhere until a test says where."""
+    visitors: Visitors = field(init=False)
     orders: int = 0
 
     def __post_init__(self) -> None:
+        self.visitors = Visitors(self.clock)
         self.log = MemoryLog(self.clock)
         self.outbox = MemoryOutbox(PARTITIONS, self.clock)
         self.read_model = MemoryReadModel(self.clock)
@@ -122,14 +128,20 @@ class Shop:
         self.orders += 1
         return PaymentRefunded(f"r{self.orders}", currency, [Line(*line) for line in lines]), at
 
-    def dashboard(self, live: Live | None = None, **options: Any) -> Litestar:
-        stream = live or Live(self.read_model, self.cache)
-        return create_dashboard(self.pipeline, self.cache, stream, self.history, **options)
+    def dashboard(self, live: Live | None = None, gate: Gate | None = None, **options: Any) -> Litestar:
+        """With sign-in, where no other gate is given."""
+        live = live or Live(self.read_model, self.cache)
+        return create_dashboard(self.pipeline, self.cache, live, self.history, gate or self.visitors.gate, **options)
 
     @asynccontextmanager
-    async def browser(self, default_tz: str = "UTC", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def browser(
+        self, default_tz: str = "UTC", *, role: Role | None = Role.ADMIN, **options: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """Of somebody who is signed in with that role, or not at all."""
         app: Any = self.dashboard(default_tz=default_tz, **options)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8100") as client:
+            if role is not None:
+                await self.visitors.enters(client, role)
             yield client
 
 

@@ -17,6 +17,8 @@ from backoffice import web_server
 from backoffice.guarded_cache import GuardedCache
 from backoffice.live import Live
 from backoffice.redis_cache import RedisCache
+from backoffice.sign_in.gate import Gate
+from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
 from backoffice.web_server import serve_http
 from event_store.errors import StorageUnavailable
@@ -28,6 +30,7 @@ from tests.web.shop import Shop, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 WAIT_S = 60.0
+NO_SIGN_IN = Gate(None, Site())
 
 
 @dataclass
@@ -85,7 +88,7 @@ async def served(shop: Shop, **options: Any) -> AsyncIterator[Served]:
     stop = asyncio.Event()
     live = Live(shop.read_model, shop.cache, stop, **{"events_apart_s": 0.01, **options})
     port = free_port()
-    serving = asyncio.create_task(serve_http(shop.dashboard(live), "127.0.0.1", port, stop))
+    serving = asyncio.create_task(serve_http(shop.dashboard(live, NO_SIGN_IN), "127.0.0.1", port, stop))
     try:
         yield Served(live, f"http://127.0.0.1:{port}", stop, serving)
     finally:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from backoffice.loopback import OpenListenError, names_loopback, refuse_open_listen
 from backoffice.money import money
 from backoffice.pages.download import without_formulas
+from backoffice.sign_in.site import Site
 from projections.figures import Question, figures
 from tests.web.shop import HOSTILE_ID, HOSTILE_NAME, Shop, Tables, listed, viewed
 
@@ -106,8 +107,9 @@ async def test_it_refuses_other_names_so_that_no_other_site_can_read_it(shop: Sh
             assert "SECRET" not in answer.text
 
 
-async def test_it_answers_to_any_name_where_it_was_told_to_listen_openly(shop: Shop) -> None:
-    async with shop.browser(loopback_only=False) as client:
+async def test_it_answers_to_any_name_where_it_listens_openly(shop: Shop) -> None:
+    shop.visitors.site = Site(is_local=False)
+    async with shop.browser() as client:
         assert (await client.get("/", headers={"Host": "shop.example"})).status_code == 200
 
 
@@ -115,16 +117,24 @@ def test_a_request_without_a_host_has_no_name_of_this_machine() -> None:
     assert not names_loopback(None)
 
 
+async def test_it_answers_to_the_name_of_a_proxy_in_front(shop: Shop) -> None:
+    shop.visitors.site = Site(public_url="http://shop.example")
+    async with shop.browser() as client:
+        for host in ("shop.example", "localhost:8100"):
+            assert (await client.get("/", headers={"Host": host})).status_code == 200
+        assert (await client.get("/", headers={"Host": "other.example"})).status_code == 421
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
-def test_it_may_listen_on_this_machines_own_addresses(host: str) -> None:
-    refuse_open_listen(host, insecure=False)
+def test_without_sign_in_it_listens_on_this_machines_own_addresses(host: str) -> None:
+    refuse_open_listen(host, "off")
 
 
 @pytest.mark.parametrize("host", OPEN)
-def test_it_refuses_to_listen_openly_unless_told(host: str) -> None:
-    with pytest.raises(OpenListenError, match="--insecure-listen"):
-        refuse_open_listen(host, insecure=False)
-    refuse_open_listen(host, insecure=True)
+def test_it_listens_openly_with_sign_in_only(host: str) -> None:
+    with pytest.raises(OpenListenError, match="COUNTINGHOUSE_SIGN_IN=off"):
+        refuse_open_listen(host, "off")
+    refuse_open_listen(host, "on")
 
 
 async def test_a_download_holds_the_figures_and_no_formula(shop: Shop) -> None:

@@ -1,0 +1,1 @@
+"""Revisions of the accounts. See event_store/revisions.py."""

@@ -1,0 +1,50 @@
+"""`/audit`: who did what, newest first, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from backoffice.sign_in.access import needs
+from backoffice.sign_in.gate import Office
+from backoffice.sign_in.roles import Role
+from projections.periods import QuestionError
+
+from .forms import page
+from .frame import WebRequest
+from .instants import utc
+
+ROWS_A_PAGE = 50
+BACKOFFICE = "backoffice"
+
+
+class UnknownAudit(QuestionError):
+    """No such audit, or no such place in it."""
+
+
+def route(office: Office) -> HTTPRouteHandler:
+    @get("/audit", include_in_schema=False, opt=needs(Role.OPERATOR))
+    async def show(request: WebRequest) -> Response[Any]:
+        of = request.query_params.get("of", BACKOFFICE)
+        if of not in office.audits:
+            raise UnknownAudit(f"no audit {of[:32]!r}; there are {', '.join(office.audits)}")
+        before = _number(request.query_params.get("before", ""))
+        rows = list(await office.audits[of].older(before, ROWS_A_PAGE + 1))
+        more = rows[ROWS_A_PAGE:]
+        shown = rows[:ROWS_A_PAGE]
+        later = f"?{urlencode({'of': of, 'before': shown[-1].number})}" if more else None
+        context = {"rows": shown, "later": later, "is_first": before is None, "of": of, "audits": list(office.audits)}
+        return page("audit.html", "Audit", "/audit", 200, {**context, "utc": utc})
+
+    return show
+
+
+def _number(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UnknownAudit(f"no row {text[:32]!r}; rows are numbered from 1")
+    return int(text)
