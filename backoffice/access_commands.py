@@ -120,7 +120,8 @@ def add_token(
 ) -> None:
     """Make a token and print it, this once.
 
-    Scopes: figures:read, status:read, log:read (dashboard); commerce, events:write (commerce API); metrics:read (either).
+    Scopes: figures:read, status:read, log:read (dashboard); commerce, events:write (commerce API);
+    metrics:read (either).
     """
     from .commands.tokens import made
     from .commands.users import at_the_machine

@@ -93,6 +93,7 @@ class Line:
     codec: Codec = field(default_factory=Codec)
     observed: Observed = field(default_factory=Observed)
     written: list[Draft] = field(default_factory=list)
+    _others_observed: list[Observed] = field(default_factory=list)
     _members: list[Member] = field(default_factory=list)
     _numbers: Iterable[int] = field(default_factory=itertools.count)
 
@@ -156,6 +157,8 @@ class Line:
             observed or self.observed,
             HASTY,
         )
+        if observed is not None:
+            self._others_observed.append(observed)
         return self._at_work(consumer.run, stores)
 
     async def status(self) -> PipelineStatus:
@@ -225,7 +228,8 @@ class Line:
         try:
             await until(condition, timeout_s=WAIT_S)
         except AssertionError as error:
-            raise AssertionError(f"{await self.status()}\n{self.observed.errors[-3:]}") from error
+            errors = [one.errors[-3:] for one in (self.observed, *self._others_observed)]
+            raise AssertionError(f"{await self.status()}\n{errors}") from error
 
 
 @asynccontextmanager
