@@ -21,8 +21,18 @@ SENT_RECORDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    rate: float
+    records: int
+    seconds: float
     processor_s: float
+
+    @property
+    def rate(self) -> float:
+        return self.records / self.seconds
+
+    @property
+    def processor_us(self) -> float:
+        """Of one record."""
+        return self.processor_s / self.records * 1e6
 
 
 def polled(address: str, places: Sequence[tuple[str, int]], records: int) -> Bare:
@@ -53,7 +63,7 @@ async def _polled(address: str, places: Iterable[tuple[str, int]], records: int)
     while taken < records:
         found = await consumer.getmany(timeout_ms=1000, max_records=MAX_BATCH_RECORDS)
         taken += sum(map(len, found.values()))
-    bare = Bare(records / (time.perf_counter() - started_s), time.process_time() - used_s)
+    bare = Bare(records, time.perf_counter() - started_s, time.process_time() - used_s)
     await consumer.stop()
     return bare
 
@@ -74,6 +84,6 @@ async def _sent(address: str, places: Sequence[tuple[str, int]], records: int, r
     (started_s, used_s) = (time.perf_counter(), time.process_time())
     await asyncio.gather(*(to_one(*place) for place in places))
     whole = records // len(places) // SENT_RECORDS * SENT_RECORDS * len(places)
-    bare = Bare(whole / (time.perf_counter() - started_s), time.process_time() - used_s)
+    bare = Bare(whole, time.perf_counter() - started_s, time.process_time() - used_s)
     await producer.stop()
     return bare

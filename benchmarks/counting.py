@@ -67,6 +67,11 @@ class Counted:
     def rate(self) -> float:
         return self.records / self.seconds
 
+    @property
+    def processor_us(self) -> float:
+        """Of one event."""
+        return self.processor_s / self.records * 1e6
+
 
 def in_folder(folder: Path) -> Line:
     """The files of a shop."""

@@ -87,11 +87,11 @@ async def measure_counting(servers: Servers, events: int, rounds: int) -> None:
             one = await measured()
             after = await asyncio.to_thread(full.bare)
             bare_rate = statistics.mean((before.rate, after.rate))
-            bare_processor_s = statistics.mean((before.processor_s, after.processor_s))
+            bare_us = statistics.mean((before.processor_us, after.processor_us))
             ratios[name].append(one.rate / bare_rate)
             print(
                 f"{name:<45} {one.rate:9,.0f}/s   bare {bare_rate:9,.0f}/s   ratio {ratios[name][-1]:.2f}   "
-                f"processor {one.processor_s:.1f} s, bare {bare_processor_s:.1f} s",
+                f"processor {one.processor_us:.1f} us an event, bare {bare_us:.1f}",
                 flush=True,
             )
             before = after

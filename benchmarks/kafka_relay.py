@@ -20,7 +20,7 @@ from event_store.outbox import Outbox
 from event_store.relay import Relay, RelaySettings
 from event_store.topics import PARTITIONS
 
-from .bare_loops import sent
+from .bare_loops import Bare, sent
 from .relay import write_rows
 from .servers import Servers
 from .shop_events import SOURCE, Row, partitions, rows
@@ -33,14 +33,14 @@ JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number
 """
 
 
-async def relayed(outbox: Outbox, log: Log) -> tuple[int, float]:
-    """Rows that were sent, and the seconds until the outbox was empty."""
+async def relayed(outbox: Outbox, log: Log) -> Bare:
+    """Until the outbox was empty."""
     relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
-    started_s = time.perf_counter()
+    (started_s, used_s) = (time.perf_counter(), time.process_time())
     count = 0
     while passed := await relay.pass_once():
         count += passed
-    return count, time.perf_counter() - started_s
+    return Bare(count, time.perf_counter() - started_s, time.process_time() - used_s)
 
 
 async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
@@ -57,20 +57,20 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
             await log.create_topic(topic, count)
         return prefix, log
 
-    async def bare() -> float:
+    async def bare() -> Bare:
         (prefix, log) = await topics()
         await log.close()
         places = [(prefix + tp.topic, tp.partition) for tp in partitions()]
-        return (await asyncio.to_thread(sent, address, places, 3 * events, record)).rate
+        return await asyncio.to_thread(sent, address, places, 3 * events, record)
 
-    async def ours(outbox: Any) -> float:
+    async def ours(outbox: Any) -> Bare:
         (_, log) = await topics()
-        (count, seconds) = await relayed(outbox, log)
+        done = await relayed(outbox, log)
         await outbox.close()
         await log.close()
-        if count != events:
-            raise SystemExit(f"{count} of {events} rows were sent")
-        return count / seconds
+        if done.records != events:
+            raise SystemExit(f"{done.records} of {events} rows were sent")
+        return done
 
     outboxes: Mapping[str, Callable[[], Awaitable[Outbox]]] = {
         "SQLite outbox": lambda: _in_sqlite(servers.new_folder(f"commerce-{next(numbers)}"), events),
@@ -81,10 +81,15 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
     before = await bare()
     for _ in range(rounds):
         for name, opened in outboxes.items():
-            rate = await ours(await opened())
+            one = await ours(await opened())
             after = await bare()
-            ratios[name].append(rate / statistics.mean((before, after)))
-            print(f"{name:<20} {rate:9,.0f} rows/s   bare {after:9,.0f}/s   ratio {ratios[name][-1]:.2f}", flush=True)
+            bare_rate = statistics.mean((before.rate, after.rate))
+            ratios[name].append(one.rate / bare_rate)
+            print(
+                f"{name:<20} {one.rate:9,.0f} rows/s   bare {bare_rate:9,.0f}/s   ratio {ratios[name][-1]:.2f}   "
+                f"processor {one.processor_us:.1f} us a row, bare {after.processor_us:.1f}",
+                flush=True,
+            )
             before = after
     for name, found in ratios.items():
         print(f"{name:<20} {min(found):.2f}-{max(found):.2f} x the bare loop, median {statistics.median(found):.2f}")
