@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pytest
 from aiokafka import AIOKafkaProducer, codec
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.protocol.metadata import MetadataRequest_v1
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from event_store.errors import HistoryLost, LogUnavailable, RecordRefused
@@ -21,6 +23,7 @@ from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_consumers import KafkaConsumers
 from event_store.kafka_log import KafkaLog
 from event_store.kafka_streams import KafkaStreams
+from event_store.kafka_wire import KafkaWire
 from event_store.record import MAX_RECORD_BYTES, Record, TopicPartition
 from event_store.topics import partition_for
 
@@ -169,6 +172,53 @@ def test_a_batch_that_was_damaged_on_its_way_is_not_taken() -> None:
     with pytest.raises(CorruptRecordException, match="checksum"):
         came.add(memoryview(stored))
     assert (came.untaken, came.next_offset) == (0, 0)
+
+
+@pytest.mark.parametrize("size_bytes", [-12, -1, 0, 48])
+def test_a_batch_that_names_no_possible_size_is_not_taken(size_bytes: int) -> None:
+    stored = _stored([b"good"])
+    stored[8:12] = size_bytes.to_bytes(4, "big", signed=True)
+    with pytest.raises(CorruptRecordException, match="bytes"):
+        FetchedBatches(TP, 0).add(memoryview(stored))
+
+
+async def _serve(answer: bytes) -> tuple[asyncio.Server, KafkaWire]:
+    """A wire to a server that says `answer` to whatever it is asked."""
+
+    async def say(asked: asyncio.StreamReader, said: asyncio.StreamWriter) -> None:
+        await asked.read(1)
+        said.write(answer)
+        await said.drain()
+        said.close()
+
+    server = await asyncio.start_server(say, "127.0.0.1", 0)
+    (transport, _) = await asyncio.get_running_loop().create_connection(
+        asyncio.Protocol, *server.sockets[0].getsockname()
+    )
+    wire = KafkaWire(transport, transport)
+    transport.set_protocol(wire)
+    return server, wire
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"\xff\xff\xff\xff", "an answer of -1 bytes"),
+        (b"\x7f\xff\xff\xff", "an answer of 2147483647 bytes"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "an answer of 1213486160 bytes"),
+        (b"\x00\x00\x00\x08\x00\x00\x00\x07good", "an answer to another request than 1"),
+        (b"\x00\x00\x00\x08\x00\x00", "the connection was closed"),
+    ],
+    ids=["negative", "huge", "http", "another's", "cut off"],
+)
+async def test_an_answer_that_is_none_ends_the_connection_and_whoever_waits_is_told(answer: bytes, error: str) -> None:
+    (server, wire) = await _serve(answer)
+    async with server:
+        with pytest.raises(KafkaError, match=error):
+            await wire.ask(MetadataRequest_v1([]), 10)
+        assert not wire.is_open
+        with pytest.raises(KafkaError, match="the connection was lost"):
+            await wire.ask(MetadataRequest_v1([]), 10)
 
 
 def test_records_that_are_gone_between_two_batches_are_lost_history() -> None:
