@@ -32,6 +32,8 @@ from .shop_events import rows
 
 MEMBER_COUNTS = (1, 2, 3)
 PARTITION_COUNTS = (1, 3, 6, 12)
+EVENTS_A_DAY = 1_000_000
+"""How many rows of figures a batch changes depends on it."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ async def filled(servers: Servers, events: int, topics: Mapping[str, int] = PART
     log = line.open_log()
     for topic, partitions in topics.items():
         await log.create_topic(topic, partitions)
-    await fill(log, rows(events, topics=topics), Sequences(line.partitions))
+    await fill(log, rows(events, days=events / EVENTS_A_DAY, topics=topics), Sequences(line.partitions))
     return Full(servers, topics, prefix, events, log)
 
 
