@@ -58,8 +58,8 @@ class KafkaSettings(NetworkSettings):
     )
     kafka_fast_fetch: bool = Field(
         True,
-        description="Whether record batches are taken as brokers send them, which is several times as fast as a "
-        "consumer of aiokafka. It is so only with a release of aiokafka that it was written for.",
+        description="Whether record batches are taken as brokers send them, which is faster than a consumer "
+        "of aiokafka. It is so only with a release of aiokafka that it was written for.",
     )
 
     @field_validator("kafka_min_insync")
