@@ -56,6 +56,11 @@ class KafkaSettings(NetworkSettings):
     kafka_key_file: str = Field(
         "", description="A PEM file of its key, where the certificate's file holds none.", json_schema_extra=NONE
     )
+    kafka_fast_fetch: bool = Field(
+        True,
+        description="Whether record batches are taken as brokers send them, which is faster than a consumer "
+        "of aiokafka. It is so only with a release of aiokafka that it was written for.",
+    )
 
     @field_validator("kafka_min_insync")
     @classmethod
@@ -117,6 +122,7 @@ def kafka_options(settings: KafkaSettings) -> KafkaOptions:
             key_file=settings.kafka_key_file,
             insecure_plaintext=settings.allow_plaintext,
         ),
+        fast_fetch=settings.kafka_fast_fetch,
     )
 
 

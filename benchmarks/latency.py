@@ -1,6 +1,8 @@
 """How long from a view's 2xx until its figure can be read, with 1000 views a second and all processes on this machine.
 
-    python -m benchmarks.latency [--rate 1000] [--seconds 20]
+    python -m benchmarks.latency [--rate 1000] [--seconds 20] [--engines]
+
+With `--engines` through a Kafka and a PostgreSQL of its own for both databases, else through files.
 
 Each measured view is the only one of its product, so that the first row of that product is the view become visible.
 Prints the percentiles, then what the processes cost when idle and how soon an event is seen after a quiet while.
@@ -17,17 +19,22 @@ import time
 from collections import deque
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
+from event_store.postgres_database import PostgresDatabase
 from event_store.sqlite_file import SqliteFile
+from projections.postgres_read_model import CHANNEL
 
 from .http_connection import Connection, request
 from .running_shop import RunningShop
+from .servers import Servers, running_servers
 
 SELECT_SEEN = (
     "SELECT product_id FROM interest WHERE generation = 1 AND product_id IN (SELECT value FROM json_each(:product_ids))"
 )
+SELECT_SEEN_BY_POSTGRES = "SELECT product_id FROM interest WHERE generation = 1 AND product_id = ANY($1::text[])"
 LOOKED_FOR = 100
 """So many probes are looked for at a time, in the order they are sent in: two seconds of them."""
 PROBE_EVERY = 20
@@ -91,23 +98,60 @@ class Callers:
         return caller
 
 
+class Figures(Protocol):
+    async def wait_for_news(self) -> None: ...
+
+    async def seen(self, product_ids: list[str]) -> list[str]:
+        """Those of which there is a figure."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class FiguresInFile:
+    def __init__(self, file: Path) -> None:
+        self._file = SqliteFile(file)
+
+    async def wait_for_news(self) -> None:
+        await self._file.wait_for_news(0.5)
+
+    async def seen(self, product_ids: list[str]) -> list[str]:
+        asked = {"product_ids": json.dumps(product_ids)}
+        return [row[0] for row in await self._file.read(lambda one: one.execute(SELECT_SEEN, asked).fetchall())]
+
+    async def close(self) -> None:
+        await self._file.close()
+
+
+class FiguresInPostgres:
+    def __init__(self, url: str) -> None:
+        self._database = PostgresDatabase(url, channel=CHANNEL)
+
+    async def wait_for_news(self) -> None:
+        await self._database.wait_for_news(0.5)
+
+    async def seen(self, product_ids: list[str]) -> list[str]:
+        found = await self._database.read(lambda one: one.fetch(SELECT_SEEN_BY_POSTGRES, product_ids))
+        return [row[0] for row in found]
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
 class Seen:
     """When each probe's figure could first be read."""
 
-    def __init__(self, file: Path, probes: list[str]) -> None:
-        self._file = SqliteFile(file)
+    def __init__(self, figures: Figures, probes: list[str]) -> None:
+        self._figures = figures
         self._awaited = dict.fromkeys(probes)
         self.at_s: dict[str, float] = {}
 
     async def watch(self) -> None:
         while True:
-            await self._file.wait_for_news(0.5)
-            product_ids = json.dumps(list(islice(self._awaited, LOOKED_FOR)))
-            rows = await self._file.read(
-                lambda connection, asked=product_ids: connection.execute(SELECT_SEEN, {"product_ids": asked}).fetchall()
-            )
+            await self._figures.wait_for_news()
+            seen = await self._figures.seen(list(islice(self._awaited, LOOKED_FOR)))
             now_s = time.perf_counter()
-            for (product_id,) in rows:
+            for product_id in seen:
                 self.at_s[product_id] = now_s
                 del self._awaited[product_id]
 
@@ -116,7 +160,7 @@ class Seen:
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:
-        await self._file.close()
+        await self._figures.close()
 
 
 async def load(callers: Callers, rate: int, seconds: int) -> dict[str, float]:
@@ -150,10 +194,10 @@ def cpu_s(pid: int) -> float:
     return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
 
 
-async def measure(shop: RunningShop, rate: int, seconds: int) -> None:
+async def measure(shop: RunningShop, figures: Figures, rate: int, seconds: int) -> None:
     probes = [f"probe-{number}" for number in range(0, rate * seconds, PROBE_EVERY)]
     late = [f"probe-late-{number}" for number in range(10)]
-    seen = Seen(shop.folder / "backoffice.db", [*probes, *late])
+    seen = Seen(figures, [*probes, *late])
     watching = asyncio.create_task(seen.watch())
     callers = Callers(shop.api_port)
     for product_id in [*probes, *late, *(f"product-{number}" for number in range(300))]:
@@ -177,13 +221,36 @@ async def measure(shop: RunningShop, rate: int, seconds: int) -> None:
     await seen.close()
 
 
+async def measure_on_files(folder: Path, rate: int, seconds: int) -> None:
+    with RunningShop(folder) as shop:
+        await measure(shop, FiguresInFile(folder / "backoffice.db"), rate, seconds)
+
+
+async def measure_on_engines(servers: Servers, rate: int, seconds: int) -> None:
+    (commerce, backoffice) = (await servers.new_database(), await servers.new_database())
+    settings = {
+        "COUNTINGHOUSE_LOG_URL": f"kafka://{servers.broker.address}",
+        "COUNTINGHOUSE_COMMERCE_DB_URL": commerce,
+        "COUNTINGHOUSE_BACKOFFICE_DB_URL": backoffice,
+    }
+    shop = RunningShop(servers.new_folder("shop"), settings)
+    shop.run("topics", "apply")
+    with shop:
+        await measure(shop, FiguresInPostgres(backoffice), rate, seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--engines", action="store_true", help="Kafka and PostgreSQL")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, RunningShop(Path(folder)) as shop:
-        asyncio.run(measure(shop, asked.rate, asked.seconds))
+    with tempfile.TemporaryDirectory() as folder:
+        if asked.engines:
+            with running_servers(Path(folder)) as servers:
+                asyncio.run(measure_on_engines(servers, asked.rate, asked.seconds))
+        else:
+            asyncio.run(measure_on_files(Path(folder), asked.rate, asked.seconds))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from projections.projector import Projector
 from projections.rebuild import Rebuild
 from projections.sqlite_read_model import SqliteReadModel
 
-from .consume import Sequences, count, fill
-from .shop_events import rows
+from .counting import Sequences, count, fill, in_folder
+from .shop_events import partitions, rows
 
 RUNS = 3
 """Live and from the archive; the machine's speed changes from one to the next."""
@@ -59,8 +59,7 @@ async def counted_live(folder: Path, log: SqliteLog) -> float:
     """Events per second into a new database, the one that the rebuilds then begin from."""
     for path in (folder / f"backoffice.db{end}" for end in ("", "-wal", "-shm")):
         path.unlink(missing_ok=True)
-    (rate, _) = await count(folder, log, 1)
-    return rate
+    return (await count(in_folder(folder), log, 1)).rate
 
 
 def peak_mb() -> float:
@@ -71,7 +70,7 @@ async def measure(folder: Path, events: int) -> None:
     log = SqliteLog(folder / "log.db")
     for topic in TOPICS:
         await log.create_topic(topic.name, topic.partitions)
-    await fill(log, rows(events), Sequences())
+    await fill(log, rows(events), Sequences(partitions()))
     rate = statistics.median([await counted_live(folder, log) for _ in range(RUNS)])
     codec = Codec()
     history = History(log, Archive(folder / "archive", codec), codec)

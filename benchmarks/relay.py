@@ -20,7 +20,7 @@ from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
 from event_store.topics import PARTITIONS
 
-from .consume import count
+from .counting import count, in_folder
 from .shop_events import Row, rows
 
 INSERT = """
@@ -54,8 +54,11 @@ async def measure(folder: Path, events: int) -> None:
         await log.create_topic(topic, partitions)
     write_rows(folder / "commerce.db", rows(events))
     sent = await relayed(outbox, log)
-    (counted, records) = await count(folder, log, 1)
-    print(f"relayed: {sent:,.0f} rows/s; counted: {counted:,.0f} events/s ({records:,} events); {sent / counted:.2f}")
+    counted = await count(in_folder(folder), log, 1)
+    print(
+        f"relayed: {sent:,.0f} rows/s; counted: {counted.rate:,.0f} events/s ({counted.records:,} events); "
+        f"{sent / counted.rate:.2f}"
+    )
     await outbox.close()
     await log.close()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -17,12 +18,13 @@ from tests.servers.ports import free_port
 class RunningShop:
     """Runs while the block runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.settings = settings or {}
         names = ("API", "DASHBOARD")
         self.ports = {f"COUNTINGHOUSE_{name}_PORT": free_port() for name in names}
         self.environment = {**os.environ, **{name: str(port) for name, port in self.ports.items()}}
-        self.environment["COUNTINGHOUSE_LOG_LEVEL"] = "warning"
+        self.environment |= {"COUNTINGHOUSE_LOG_LEVEL": "warning", **self.settings}
         self.api_port = self.ports["COUNTINGHOUSE_API_PORT"]
         self.api_url = f"http://127.0.0.1:{self.api_port}"
         self._up: subprocess.Popen[bytes] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from event_store.codec import Codec
@@ -24,17 +24,19 @@ _ANYTIME = format_time(START).encode()
 _ANY_ID = re.compile(rb'"id":"[0-9a-f-]{36}"')
 
 
-def partitions() -> list[TopicPartition]:
-    return partitions_of(PARTITIONS)
+def partitions(topics: Mapping[str, int] = PARTITIONS) -> list[TopicPartition]:
+    return partitions_of(topics)
 
 
 Row = tuple[TopicPartition, str, bytes]
 
 
-def rows(count: int, *, first: int = 0, days: float = 1.0, seed: int = 1) -> Iterator[Row]:
+def rows(
+    count: int, *, first: int = 0, days: float = 1.0, seed: int = 1, topics: Mapping[str, int] = PARTITIONS
+) -> Iterator[Row]:
     """(partition, key, envelope without its place in a lane) of `count` events, in order of time."""
     chance = random.Random(seed)
-    stock = _stock(chance)
+    stock = _stock(chance, topics)
     step = timedelta(days=days) / count
     (text, text_until) = (_ANYTIME, START)
     for number in range(first, first + count):
@@ -45,7 +47,7 @@ def rows(count: int, *, first: int = 0, days: float = 1.0, seed: int = 1) -> Ite
         yield tp, key, b'%b"id":"%032x"%b%b%b' % (head, number, middle, text, tail)
 
 
-def _stock(chance: random.Random) -> list[tuple[TopicPartition, str, bytes, bytes, bytes]]:
+def _stock(chance: random.Random, topics: Mapping[str, int]) -> list[tuple[TopicPartition, str, bytes, bytes, bytes]]:
     codec = Codec()
     pieces = []
     for number in range(20_000):
@@ -53,7 +55,7 @@ def _stock(chance: random.Random) -> list[tuple[TopicPartition, str, bytes, byte
         topic = draft.event_type.topic or CATALOG_EVENTS
         (head, rest) = _ANY_ID.split(draft.payload)
         (middle, tail) = rest.split(_ANYTIME)
-        tp = TopicPartition(topic.name, partition_for(draft.key.encode(), topic.partitions))
+        tp = TopicPartition(topic.name, partition_for(draft.key.encode(), topics[topic.name]))
         pieces.append((tp, draft.key, head, middle, tail))
     return pieces
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
-from operator import lt
 from typing import NamedTuple
 
 from .codec import Codec
-from .envelope import Envelope
+from .envelope import SEQUENCE_DIGITS, Envelope
+from .errors import UndecodableRecord
 from .events import EventType
 from .facts import FACTS, Columns, Facts, columns_of, frame_of
 from .traceparent import MAX_TRACEPARENTS, sampled
+
+_THOUSAND = [f"{number:03}" for number in range(1000)]
 
 
 class Identity(NamedTuple):
@@ -49,11 +51,14 @@ class BatchColumns:
     _facts: dict[EventType, Columns] = field(default_factory=dict)
 
     def add(self, offsets: Sequence[int], envelopes: Sequence[Envelope], buckets: Sequence[int]) -> None:
-        """Parallel columns of one stretch."""
+        """Parallel columns of one stretch. Raises UndecodableRecord where a sequence is no number."""
+        if not envelopes:
+            return
         run = _unbroken(offsets, envelopes)
         if run is not None:
             self._lengthen(run)
         else:
+            _check_digits(envelopes)
             self._add_places([_identity(*one) for one in zip(offsets, envelopes, strict=True)])
         self._add_facts(offsets, envelopes, buckets)
         if self.codec.notes_traces:
@@ -131,12 +136,26 @@ def _as_list(numbers: Sequence[int]) -> list[int]:
 
 def _unbroken(offsets: Sequence[int], envelopes: Sequence[Envelope]) -> LaneRun | None:
     """The stretch as one run of one source, each sequence one more than the one before, as a relay writes it."""
-    sources = {envelope.source for envelope in envelopes}
-    sequences = [envelope.sequence for envelope in envelopes]
-    if len(sources) != 1 or None in sequences:
+    sources = [envelope.source for envelope in envelopes]
+    sequences = [envelope.sequence or "" for envelope in envelopes]
+    first = int(sequences[0]) if sequences[0].isdecimal() else 0
+    run = range(first, first + len(envelopes))
+    if sources.count(sources[0]) != len(sources) or "".join(sequences) != _written(run):
         return None
-    (first, last) = (int(sequences[0] or 0), int(sequences[-1] or 0))
-    # Numbers of the same length are in order where their texts are; so many in order between these two are all of them.
-    if last - first + 1 != len(sequences) or not all(map(lt, sequences, sequences[1:])):  # type: ignore[arg-type]
-        return None
-    return LaneRun(sources.pop(), offsets, range(first, last + 1))
+    return LaneRun(sources[0], offsets, run)
+
+
+def _written(run: range) -> str:
+    """The sequences as a relay writes them, all in one."""
+    texts: list[str] = []
+    for thousand in range(run.start // 1000, (run.stop - 1) // 1000 + 1):
+        head = f"{thousand:0{SEQUENCE_DIGITS - 3}}"
+        tails = _THOUSAND[max(run.start - 1000 * thousand, 0) : run.stop - 1000 * thousand]
+        texts += [head, head.join(tails)]
+    return "".join(texts)
+
+
+def _check_digits(envelopes: Sequence[Envelope]) -> None:
+    digits = "".join([envelope.sequence or "" for envelope in envelopes])
+    if digits and not (digits.isascii() and digits.isdecimal()):
+        raise UndecodableRecord("INVALID_EVENT", "a sequence is no number")

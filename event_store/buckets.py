@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
+from operator import le
 
 from .codec import FUTURE_TOLERANCE
 from .errors import UndecodableRecord
@@ -51,12 +54,23 @@ def plain_buckets(times: Sequence[str], earliest_append_us: int) -> list[int]:
         raise UndecodableRecord("INVALID_EVENT", "a time is not canonical")
     if max(joined[17::_LENGTH]) > ord("5"):
         raise UndecodableRecord("INVALID_EVENT", "a second is not below 60")
-    (first, last) = (min(times), max(times))
+    is_ordered = all(map(le, times, times[1:]))
+    (first, last) = (times[0], times[-1]) if is_ordered else (min(times), max(times))
     (opening, closing) = (bucket_of(first), bucket_of(last))
     if (_MINUTES[last[:16]] + 1) * 60_000_000 > earliest_append_us + _FUTURE_TOLERANCE_US:
         raise UndecodableRecord("FUTURE_TIME", "a time may be ahead of the log's clock")
     if opening == closing:  # Digits between two good times of one quarter hour can't be a bad time.
         return [opening] * len(times)
+    if is_ordered and first[:10] == last[:10] and max(joined[14::_LENGTH]) <= ord("5"):
+        return _of_one_day(times, range(opening, closing + 1, BUCKET_S))
     texts = [time[:16] for time in times]
     buckets = {text: bucket_of(text) for text in set(texts)}
     return [buckets[text] for text in texts]
+
+
+def _of_one_day(times: Sequence[str], buckets: range) -> list[int]:
+    """The bucket of each of these times, which are in order and all of one day."""
+    minutes = [bucket // 60 % (24 * 60) for bucket in buckets[1:]]
+    starts = [bisect_left(times, f"{times[0][:11]}{minute // 60:02}:{minute % 60:02}") for minute in minutes]
+    filled = zip(buckets, pairwise([0, *starts, len(times)]), strict=True)
+    return [bucket for bucket, (start, stop) in filled for _ in range(start, stop)]

@@ -62,7 +62,7 @@ def _cluster(url: str, kafka: KafkaOptions) -> KafkaCluster:
     from .kafka_cluster import KafkaCluster
 
     check_way_to_kafka(url, kafka.security)
-    return KafkaCluster(*kafka_address(url), kafka.replication, kafka.min_insync, kafka.security)
+    return KafkaCluster(*kafka_address(url), kafka.replication, kafka.min_insync, kafka.security, kafka.fast_fetch)
 
 
 def open_copy(url: str, kafka: KafkaOptions = ONE_BROKER) -> LogCopy:

@@ -82,19 +82,12 @@ def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
             for envelope in compress(envelopes, [b"\\" in value for value in values]):  # type: ignore[operator]
                 check_text(envelope)
         buckets = plain_buckets([envelope.time for envelope in envelopes], earliest_append_us)
-        _check_digits(envelopes)
         first = batch.first_offset + start
         columns.add(range(first, first + len(values)), envelopes, buckets)
     decoded = _batch_of(batch, columns, [])
     if not _is_placed(decoded):
         raise UndecodableRecord("INVALID_EVENT", "a source is missing or a sequence is 0")
     return decoded
-
-
-def _check_digits(envelopes: Sequence[Envelope]) -> None:
-    digits = "".join([envelope.sequence or "" for envelope in envelopes])
-    if digits and not (digits.isascii() and digits.isdecimal()):
-        raise UndecodableRecord("INVALID_EVENT", "a sequence is no number")
 
 
 def _is_placed(decoded: DecodedBatch) -> bool:

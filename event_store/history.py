@@ -14,7 +14,7 @@ from .codec import Codec
 from .decoded_batch import DecodedBatch, decode_batch
 from .errors import HistoryLost, LogChanged
 from .log import Log
-from .record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint
+from .record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition, fingerprint, joined
 
 LOG_CHUNK_RECORDS = 30_000
 """How many records are decoded together where the log itself is read."""
@@ -116,19 +116,7 @@ class History:
                 break
             parts.append(part)
             at = part.next_offset
-        return _joined(tp, start, parts)
-
-
-def _joined(tp: TopicPartition, start: int, parts: list[RecordBatch]) -> RecordBatch:
-    if len(parts) == 1:
-        return parts[0]
-    return RecordBatch(
-        tp,
-        start,
-        [value for part in parts for value in part.values],
-        [key for part in parts for key in part.keys],
-        [time_us for part in parts for time_us in part.appended_at_us],
-    )
+        return joined(tp, start, parts)
 
 
 _IDENTITY = msgspec.json.Decoder(RecordIdentity)

@@ -60,8 +60,9 @@ class KafkaAppender:
         return offsets[0]
 
     async def _check_sizes(self, tp: TopicPartition, records: Sequence[Record]) -> None:
-        largest = max(range(len(records)), key=lambda index: _size_bytes(records[index]))
-        size_bytes = _size_bytes(records[largest])
+        sizes_bytes = [_size_bytes(record) for record in records]
+        size_bytes = max(sizes_bytes)
+        largest = sizes_bytes.index(size_bytes)
         if size_bytes > MAX_STORED_RECORD_BYTES:
             raise RecordRefused(
                 largest, f"{tp}: a record has {size_bytes} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
@@ -103,10 +104,16 @@ def producer_of(cluster: KafkaCluster) -> KafkaClient:
 def _batches(producer: Any, records: Sequence[Record], most_bytes: int) -> Iterator[Any]:
     """The records in as few batches of so many bytes as they fit into; one that fits into none alone, in its own."""
     batch = producer.create_batch()
+    room_bytes = most_bytes
     for record in records:
-        is_full = batch.record_count() and batch.size() + _size_bytes(record) + OVERHEAD_BYTES > most_bytes
+        size_bytes = _size_bytes(record) + OVERHEAD_BYTES
+        if size_bytes > room_bytes:  # Few of them have that overhead, so the batch is asked for what it has.
+            room_bytes = most_bytes - batch.size()
+        is_full = size_bytes > room_bytes and batch.record_count()
         if is_full or batch.append(key=record.key, value=record.value, timestamp=None) is None:
             yield batch
             batch = producer.create_batch()
             batch.append(key=record.key, value=record.value, timestamp=None)
+            room_bytes = most_bytes
+        room_bytes -= size_bytes
     yield batch

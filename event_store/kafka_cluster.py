@@ -40,16 +40,19 @@ class KafkaCluster:
     min_insync: int = 1
     """How many replicas have a record before its append is acknowledged."""
     security: KafkaSecurity = PLAIN_TEXT
+    fast_fetch: bool = True
+    """See `KafkaOptions`."""
 
     @property
     def options(self) -> dict[str, Any]:
         """For every client. Raises LogUnavailable where a certificate or key can't be read."""
-        return {
-            "bootstrap_servers": self.bootstrap.split(","),
-            "request_timeout_ms": int(TIMEOUT_S * 1000),
-            "retry_backoff_ms": RETRY_BACKOFF_MS,
-            **connection_options(self.security),
-        }
+        brokers = self.bootstrap.split(",")
+        return {"bootstrap_servers": brokers, "retry_backoff_ms": RETRY_BACKOFF_MS, **self.connection_options}
+
+    @property
+    def connection_options(self) -> dict[str, Any]:
+        """For a connection to one broker. Raises LogUnavailable, likewise."""
+        return {"request_timeout_ms": int(TIMEOUT_S * 1000), **connection_options(self.security)}
 
     def client(self, make: Callable[[], Any]) -> KafkaClient:
         """A client that `make` makes with our options."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +11,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError
 from aiokafka.structs import OffsetAndMetadata
 
-from .errors import HistoryLost, UnknownTopic
+from .errors import UnknownTopic
 from .kafka_appender import KafkaAppender
 from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
-from .kafka_reader import KafkaReader, KafkaTail, consumer_of
+from .kafka_consumers import KafkaConsumers
+from .kafka_fetch import misfit
+from .kafka_reader import consumer_of, stand_at
+from .kafka_streams import KafkaStreams
 from .kafka_topics import KafkaTopics
 from .log import Bounds
 from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
+
+log = logging.getLogger(__name__)
 
 RETRY_S = 0.1
 
@@ -27,8 +33,7 @@ class KafkaLog:
         self._admin = cluster.client(lambda: AIOKafkaAdminClient(**cluster.options))
         self._topics = KafkaTopics(cluster)
         self._appender = KafkaAppender(cluster)
-        self._reader = KafkaReader(cluster)
-        self._tail = KafkaTail(cluster)
+        self._records = _reading(cluster)
         self._groups: dict[str, KafkaClient] = {}
         self._partitions: dict[str, int] = {}
         """Of the topics that we have seen; there are never fewer."""
@@ -47,39 +52,32 @@ class KafkaLog:
         return await self._appender.append(tp, records)
 
     async def read(self, tp: TopicPartition, offset: int, max_records: int = MAX_BATCH_RECORDS) -> RecordBatch:
-        came = self._tail.taken(tp, offset, max_records)
-        if came is not None:
-            return came
         await self._check(tp)
-        return await self._reader.read(tp, offset, max_records)
+        return await self._records.read(tp, offset, max_records)
 
     async def read_each(
         self, offsets: Mapping[TopicPartition, int], max_records: int = MAX_BATCH_RECORDS
     ) -> Mapping[TopicPartition, RecordBatch]:
-        asked = [(tp, offset) for tp, offset in offsets.items() if not self._tail.knows_end(tp, offset)]
-        found = await asyncio.gather(*(self._read_or_nothing(tp, offset, max_records) for tp, offset in asked))
-        return {tp: batch for (tp, _), batch in zip(asked, found, strict=True) if batch is not None}
+        for tp in offsets:
+            await self._check(tp)
+        return await self._records.read_each(offsets, max_records)
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         asked = list(tps)
         for tp in asked:
             await self._check(tp)
-        return await self._reader.bounds(asked)
+        return await self._records.bounds(asked)
 
     async def wait_for_news(self, timeout_s: float) -> bool:
-        known = self._partitions or await self.topics()
-        every = [TopicPartition(topic, number) for topic, count in known.items() for number in range(count)]
-        begin_at = await self._ends(every) if self._tail.is_new(every) else {}
-        if await self._tail.wait(begin_at, timeout_s):
-            return True
-        return timeout_s > 0 and self._tail.skip_to(await self._ends(every))
+        return await self._records.wait_for_news(self._every_partition, timeout_s)
 
     async def note_positions(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         offsets = {self._cluster.there(tp): OffsetAndMetadata(next_, "") for tp, next_ in positions.items()}
         with self._cluster.asked(f"note the positions of {group}"):
             async with asyncio.timeout(TIMEOUT_S):
                 consumer = await self._group(group).get()
-                consumer.assign(list(offsets))
+                stand_at(consumer, {there: one.offset for there, one in offsets.items()})
+                consumer.pause(*offsets)  # It would fetch what nobody is going to ask it for.
                 await consumer.commit(offsets)
 
     async def noted_positions(self, group: str) -> Mapping[TopicPartition, int]:
@@ -90,7 +88,7 @@ class KafkaLog:
 
     async def close(self) -> None:
         clients = [self._admin, *self._groups.values()]
-        closing = [one.close() for one in (self._topics, self._appender, self._reader, self._tail)]
+        closing = [one.close() for one in (self._topics, self._appender, self._records)]
         await asyncio.gather(*closing, *(client.close() for client in clients))
 
     async def _offsets_of(self, group: str) -> Any:
@@ -101,8 +99,9 @@ class KafkaLog:
             except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
                 await asyncio.sleep(RETRY_S)  # The first call of all makes the brokers' own topic of offsets.
 
-    async def _ends(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return {tp: one.end for tp, one in (await self._reader.bounds(tps)).items()}
+    async def _every_partition(self) -> list[TopicPartition]:
+        known = self._partitions or await self.topics()
+        return [TopicPartition(topic, number) for topic, count in known.items() for number in range(count)]
 
     async def _check(self, tp: TopicPartition) -> None:
         if not 0 <= tp.partition < self._partitions.get(tp.topic, 0):
@@ -110,14 +109,17 @@ class KafkaLog:
         if not 0 <= tp.partition < self._partitions.get(tp.topic, 0):
             raise UnknownTopic(f"Kafka has no partition {tp}; its topics are {self._partitions}")
 
-    async def _read_or_nothing(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch | None:
-        try:
-            batch = await self.read(tp, offset, max_records)
-        except HistoryLost:
-            return RecordBatch(tp, offset, [], [], [])
-        return batch if len(batch) else None
-
     def _group(self, name: str) -> KafkaClient:
         if name not in self._groups:
             self._groups[name] = consumer_of(self._cluster, self._cluster.name(name))
         return self._groups[name]
+
+
+def _reading(cluster: KafkaCluster) -> KafkaStreams | KafkaConsumers:
+    """As fast as may be: only with the aiokafka that the fast way was written against."""
+    why = misfit() if cluster.fast_fetch else None
+    if cluster.fast_fetch and why is None:
+        return KafkaStreams(cluster)
+    if why is not None:
+        log.warning("Kafka is read with aiokafka's own consumers, which is slower: %s.", why)
+    return KafkaConsumers(cluster)

@@ -52,6 +52,8 @@ class KafkaOptions:
     min_insync: int = 1
     """How many replicas have a record before its append is acknowledged."""
     security: KafkaSecurity = PLAIN_TEXT
+    fast_fetch: bool = True
+    """Whether record batches may be taken as brokers send them, where this aiokafka is one that we know."""
 
 
 ONE_BROKER = KafkaOptions()

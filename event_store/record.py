@@ -63,6 +63,19 @@ class RecordBatch:
         )
 
 
+def joined(tp: TopicPartition, first_offset: int, parts: Sequence[RecordBatch]) -> RecordBatch:
+    """Neighbouring batches as one; without any, an empty one at `first_offset`."""
+    if len(parts) == 1:
+        return parts[0]
+    return RecordBatch(
+        tp,
+        first_offset,
+        [value for part in parts for value in part.values],
+        [key for part in parts for key in part.keys],
+        [time_us for part in parts for time_us in part.appended_at_us],
+    )
+
+
 def fingerprint(value: bytes | None) -> int:
     """CRC-32 of a record's value; -1 for a tombstone. It tells a recreated topic from the one we counted."""
     return -1 if value is None else zlib.crc32(value)

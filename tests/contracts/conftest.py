@@ -139,10 +139,10 @@ async def postgres_read_model(place: Place, version: int) -> ReadModel:
     return PostgresReadModel(await postgres_url(place, version), PROJECTIONS)
 
 
-async def kafka_log(place: Place) -> Log:
+async def kafka_log(place: Place, *, fast_fetch: bool = True) -> Log:
     """Topics of one test are its own by their prefix."""
     prefix: str = place.once("prefix", lambda: f"{uuid4().hex[:8]}.")
-    return KafkaLog(KafkaCluster(place.kafka().address, prefix))
+    return KafkaLog(KafkaCluster(place.kafka().address, prefix, fast_fetch=fast_fetch))
 
 
 async def memory_cache(place: Place) -> Cache:
@@ -176,7 +176,12 @@ def on_postgres(opener: Callable[[Place, int], Awaitable[C]]) -> Openers[C]:
     return {kind: on(kind) for kind in EVERY if kind.startswith(POSTGRES)}
 
 
-LOGS: Openers[Log] = {"memory": memory_log, "sqlite": sqlite_log, "kafka": kafka_log}
+LOGS: Openers[Log] = {
+    "memory": memory_log,
+    "sqlite": sqlite_log,
+    "kafka": kafka_log,
+    "kafka, aiokafka's own fetch": partial(kafka_log, fast_fetch=False),
+}
 OUTBOXES: Openers[Outbox] = {"memory": memory_outbox, "sqlite": sqlite_outbox, **on_postgres(postgres_outbox)}
 LEASES: Openers[ClosableLeases] = {"memory": memory_leases, "sqlite": sqlite_leases, **on_postgres(postgres_leases)}
 READ_MODELS: Openers[ReadModel] = {

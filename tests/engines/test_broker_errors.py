@@ -23,7 +23,7 @@ from tests.servers.mock_kafka import (
     MockKafka,
 )
 
-from .conftest import BROKERS, files
+from .conftest import BROKERS, either_fetch, files
 from .line import TPS, Engines, Line, at_work, open_line
 
 EVENTS = 60
@@ -74,8 +74,8 @@ UNNOTED = {
 
 
 @pytest.fixture
-async def line(mock: MockKafka, tmp_path: Path) -> AsyncIterator[Line]:
-    async with open_line(Engines(KafkaCluster(mock.address), *files(tmp_path))) as one:
+async def line(mock: MockKafka, tmp_path: Path, fast_fetch: bool) -> AsyncIterator[Line]:
+    async with open_line(Engines(KafkaCluster(mock.address, fast_fetch=fast_fetch), *files(tmp_path))) as one:
         yield one
 
 
@@ -109,6 +109,7 @@ async def test_a_producer_that_gets_no_id_at_once_gets_one_later(line: Line, moc
         await line.counted()
 
 
+@either_fetch
 async def test_fault_23_what_can_not_be_read_is_read_again_and_no_error_alone_is_taken_for_lost_history(
     line: Line, mock: MockKafka
 ) -> None:
@@ -145,6 +146,7 @@ async def test_fault_21_a_group_that_has_no_coordinator_or_another_one_holds_up_
         await until(has_no_lag)
 
 
+@either_fetch
 async def test_leaders_that_move_and_brokers_that_vanish_for_a_moment_cost_nothing(line: Line, mock: MockKafka) -> None:
     async with at_work(line.relay(), line.consumer()):
         async with line.under_load(events_per_s=100):

@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 
 from event_store.errors import LogUnavailable
-from event_store.kafka_cluster import KafkaCluster
 from event_store.kafka_log import KafkaLog
 from event_store.record import Record
 from tests.faults.shop import until
 from tests.servers.kafka import Broker
 from tests.servers.proxy import Break, Proxy
 
+from .conftest import either_fetch
 from .line import TPS, Engines, Line, at_work, open_line
+
+pytestmark = either_fetch
 
 EVENTS = 300
 PRODUCE = (0).to_bytes(2, "big")
@@ -31,7 +33,7 @@ async def proxy(kafka: Broker) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def line(engines: Engines, proxy: Proxy) -> AsyncIterator[Line]:
     """Its relay and its consumer go through the proxy."""
-    through = replace(engines, cluster=KafkaCluster(f"127.0.0.1:{proxy.port}", engines.cluster.prefix))
+    through = replace(engines, cluster=replace(engines.cluster, bootstrap=f"127.0.0.1:{proxy.port}"))
     async with open_line(engines, through) as one:
         yield one
 

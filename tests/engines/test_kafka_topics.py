@@ -17,6 +17,7 @@ from tests.faults.shop import until
 from tests.laws.line import NOON
 from tests.servers.kafka import Broker, tool
 
+from .conftest import either_fetch
 from .line import TOPICS, TPS, Engines, Line, admin_of, at_work, open_line
 
 TAKEN_BYTES = 20_000
@@ -45,6 +46,7 @@ async def test_fault_11_of_a_thousand_events_the_one_that_a_topic_does_not_take_
             await line.counted(parked=1)
 
 
+@either_fetch
 async def test_fault_23_topics_made_anew_under_the_line_stop_what_is_in_them_and_reset_nothing(
     line: Line, engines: Engines
 ) -> None:
@@ -80,6 +82,7 @@ async def test_fault_23_topics_made_anew_under_the_line_stop_what_is_in_them_and
     assert status.completeness.level == "broken"
 
 
+@either_fetch
 async def test_fault_23_records_cut_from_the_front_stop_who_has_not_counted_them_and_nobody_else(
     line: Line, engines: Engines
 ) -> None:

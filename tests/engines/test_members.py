@@ -13,6 +13,7 @@ from event_store.lease import owners_of
 from event_store.postgres_leases import PostgresLeases
 from tests.faults.shop import until
 
+from .conftest import either_fetch
 from .line import TOPICS, Engines, Line, Member, at_work, open_line
 
 STORM_S = 60.0
@@ -34,6 +35,7 @@ async def leases(postgres_url: str) -> AsyncIterator[PostgresLeases]:
     await one.close()
 
 
+@either_fetch
 @pytest.mark.timeout(240)
 async def test_fault_19_members_that_join_leave_and_die_every_two_seconds_for_a_minute_never_stop_the_counting(
     line: Line,
@@ -74,6 +76,7 @@ async def _pauses(line: Line, for_s: float) -> list[float]:
     return [*found, loop.time() - moved_s]
 
 
+@either_fetch
 async def test_of_more_members_than_partitions_the_surplus_idles_and_takes_over_from_one_that_dies(
     line: Line, leases: PostgresLeases
 ) -> None:

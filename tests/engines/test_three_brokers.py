@@ -15,7 +15,7 @@ from event_store.kafka_cluster import KafkaCluster
 from tests.faults.shop import until
 from tests.servers.kafka import Broker, new_cluster
 
-from .conftest import files
+from .conftest import either_fetch, files
 from .line import TPS, Engines, Line, admin_of, at_work, open_line
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
@@ -34,13 +34,15 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[Broke
 
 
 @pytest.fixture
-async def line(tmp_path: Path, brokers: Sequence[Broker]) -> AsyncIterator[Line]:
+async def line(tmp_path: Path, brokers: Sequence[Broker], fast_fetch: bool) -> AsyncIterator[Line]:
     address = ",".join(one.address for one in brokers)
-    cluster = KafkaCluster(address, f"{uuid4().hex[:8]}.", replication=REPLICAS, min_insync=REPLICAS - 1)
+    prefix = f"{uuid4().hex[:8]}."
+    cluster = KafkaCluster(address, prefix, replication=REPLICAS, min_insync=REPLICAS - 1, fast_fetch=fast_fetch)
     async with open_line(Engines(cluster, *files(tmp_path))) as one:
         yield one
 
 
+@either_fetch
 async def test_a_leader_killed_under_load_five_times_loses_doubles_and_disorders_nothing(
     line: Line, brokers: Sequence[Broker]
 ) -> None:

@@ -182,6 +182,20 @@ def test_times_are_judged_alike_in_a_batch_and_one_by_one(texts: list[str]) -> N
     assert shown(decode_batch(CODEC, batch_of(values))) == one_by_one(CODEC, values)
 
 
+NEIGHBOURING_DAYS = st.builds(
+    "2011-03-{}T{}:{}:00.000000Z".format,
+    st.sampled_from(["02", "02", "02", "03"]),
+    st.sampled_from(["00", "12", "23", "24"]),
+    st.sampled_from(["14", "45", "60"]),
+)
+
+
+@given(st.lists(NEIGHBOURING_DAYS, min_size=3, max_size=6).map(sorted))
+def test_times_in_order_are_judged_alike_in_a_batch_and_one_by_one(texts: list[str]) -> None:
+    values = [swapped(AT_TEXT, text.encode())(GOOD) for text in texts]
+    assert shown(decode_batch(CODEC, batch_of(values))) == one_by_one(CODEC, values)
+
+
 @given(st.integers(-3 * 60, 3 * 60).map(lambda seconds: APPENDED_AT_US // 1_000_000 + 300 + seconds))
 def test_times_near_the_tolerated_future_are_judged_alike(second: int) -> None:
     values = [stamped(PAID, 1, at=datetime.fromtimestamp(second, UTC))]

@@ -116,17 +116,17 @@ class Broker:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-def new_broker(folder: Path) -> Broker:
+def new_broker(folder: Path, options: Sequence[str] = QUICK) -> Broker:
     """Formats `folder` for a broker of its own, and starts it."""
-    [broker] = new_cluster(folder, 1)
+    [broker] = new_cluster(folder, 1, options)
     return broker
 
 
-def new_cluster(folder: Path, size: int) -> Sequence[Broker]:
+def new_cluster(folder: Path, size: int, options: Sequence[str] = QUICK) -> Sequence[Broker]:
     """Brokers that replicate each other's topics, each with a folder of its own below `folder`; all are started."""
     ports = iter(free_ports(4 * size))
     brokers = [
-        Broker(folder / f"broker-{node}", node, next(ports), next(ports), next(ports), next(ports))
+        Broker(folder / f"broker-{node}", node, next(ports), next(ports), next(ports), next(ports), options)
         for node in range(size)
     ]
     name = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "a")

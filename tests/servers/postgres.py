@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -65,6 +65,7 @@ class PostgresServer:
     version: int = NEWEST
     pooler_port: int = 0
     """Of a pooler before it, at which everybody but the tests themselves comes in."""
+    settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
     _templates: list[str] = field(default_factory=list, repr=False)
 
@@ -82,7 +83,7 @@ class PostgresServer:
         end(self.process, signal.SIGQUIT, signal.SIGKILL)
 
     async def start_again(self) -> None:
-        self.process = _launch(self.folder, self.port, self.version)
+        self.process = _launch(self.folder, self.port, self.version, self.settings)
         if not await asyncio.to_thread(_is_ready, self.folder / "data", self.process):
             raise RuntimeError(f"PostgreSQL did not start again: {(self.folder / 'log').read_text()}")
 
@@ -114,13 +115,13 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(version: int = NEWEST) -> Iterator[PostgresServer]:
+def running_postgres(version: int = NEWEST, **settings: str) -> Iterator[PostgresServer]:
     """Starts a server and stops it, and takes its folder away. Raises RuntimeError with the server's own words."""
     folder = Path(tempfile.mkdtemp(prefix="countinghouse-postgres-"))
     try:
         give_to_server(folder)
         _make_cluster(folder, version)
-        server = _started(folder, version)
+        server = _started(folder, version, {**SETTINGS, **settings})
         try:
             yield server
         finally:
@@ -180,24 +181,24 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def _started(folder: Path, version: int) -> PostgresServer:
+def _started(folder: Path, version: int, settings: Mapping[str, str]) -> PostgresServer:
     """Another process may take the port between the look for a free one and the server's start."""
     for _ in range(PORT_ATTEMPTS):
         port = free_port()
-        process = _launch(folder, port, version)
+        process = _launch(folder, port, version, settings)
         if _is_ready(folder / "data", process):
-            return PostgresServer(port, folder, process, version)
+            return PostgresServer(port, folder, process, version, settings)
         end(process, signal.SIGINT, signal.SIGQUIT)
         if "could not bind" not in (folder / "log").read_text():
             break
     raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
 
 
-def _launch(folder: Path, port: int, version: int) -> subprocess.Popen[bytes]:
-    settings: Sequence[str] = [f"{name}={value}" for name, value in {**SETTINGS, "port": str(port)}.items()]
+def _launch(folder: Path, port: int, version: int, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    given = [f"{name}={value}" for name, value in {**settings, "port": str(port)}.items()]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [_bin(version) / "postgres", "-D", folder / "data", *(part for one in settings for part in ("-c", one))],
+            [_bin(version) / "postgres", "-D", folder / "data", *(part for one in given for part in ("-c", one))],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
