@@ -187,7 +187,7 @@ def _started(folder: Path, version: int, settings: Mapping[str, str]) -> Postgre
         port = free_port()
         process = _launch(folder, port, version, settings)
         if _is_ready(folder / "data", process):
-            return PostgresServer(port, folder, process, version, settings)
+            return PostgresServer(port, folder, process, version, settings=settings)
         end(process, signal.SIGINT, signal.SIGQUIT)
         if "could not bind" not in (folder / "log").read_text():
             break
