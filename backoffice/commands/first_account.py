@@ -31,7 +31,8 @@ async def first_way_in(settings: Settings) -> str:
         return ""
     async with opened_office(settings) as office:
         if accounts := await office.accounts.all():
-            return LOST if all(one.must_change for one in accounts) else ""
+            is_unused = len(accounts) == 1 and accounts[0].name == FIRST and accounts[0].must_change
+            return LOST if is_unused else ""
         if not sys.stdout.isatty():
             return ADD_ONE
         password = await office.accounts.add_first(START)

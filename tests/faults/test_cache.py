@@ -30,6 +30,7 @@ from tests.servers.proxy import Proxy
 from tests.servers.valkey import Valkey, new_valkey
 from tests.web.shop import Shop as SmallShop
 from tests.web.shop import busy_days, listed
+from tests.web.visitors import NO_SIGN_IN
 
 from .shop import Shop, excerpt_oracle, until
 
@@ -91,7 +92,7 @@ async def cached_at(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A dashboard whose cache is the server at `url`."""
     shop.cache = GuardedCache(RedisCache(url), CacheReport(registry, url), timeout_s=timeout_s, backoff=SOON)
-    async with shop.browser() as client:
+    async with shop.browser(role=None, gate=NO_SIGN_IN) as client:
         yield client
     await shop.cache.close()
 
@@ -105,7 +106,7 @@ async def pages(client: httpx.AsyncClient) -> list[str]:
 async def from_the_database(shop: SmallShop) -> list[str]:
     """The same pages without anything kept."""
     (cache, shop.cache) = (shop.cache, GuardedCache(MemoryCache(ttl_s=0), Silence()))
-    async with shop.browser() as client:
+    async with shop.browser(role=None, gate=NO_SIGN_IN) as client:
         found = await pages(client)
     shop.cache = cache
     return found

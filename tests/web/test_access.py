@@ -10,13 +10,12 @@ from litestar import Litestar, get
 from litestar.routes import HTTPRoute
 
 from backoffice.sign_in.access import ACCESS, Access
-from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.site import Site
 from event_store.errors import StorageUnavailable
 from event_store.tokens import DAY_US, KNOWN_S, Scope
 from tests.web.shop import Shop
-from tests.web.visitors import TEST
+from tests.web.visitors import NO_SIGN_IN, TEST
 
 EVERYBODY = None
 ROLES = [EVERYBODY, *Role]
@@ -82,7 +81,7 @@ async def test_a_route_that_declares_nothing_is_refused_to_everybody(shop: Shop)
     async def forgotten() -> str:
         return "secret"
 
-    for gate in (shop.visitors.gate, Gate(None, Site())):
+    for gate in (shop.visitors.gate, NO_SIGN_IN):
         async with shop.browser(gate=gate) as client:
             app: Any = client._transport.app  # type: ignore[attr-defined]
             app.register(forgotten)

@@ -17,8 +17,6 @@ from backoffice import web_server
 from backoffice.guarded_cache import GuardedCache
 from backoffice.live import Live
 from backoffice.redis_cache import RedisCache
-from backoffice.sign_in.gate import Gate
-from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
 from backoffice.web_server import serve_http
 from event_store.errors import StorageUnavailable
@@ -27,10 +25,10 @@ from projections.read_model import FiguresVersion
 from tests.servers.ports import free_port
 from tests.servers.valkey import Valkey
 from tests.web.shop import Shop, viewed
+from tests.web.visitors import NO_SIGN_IN
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 WAIT_S = 60.0
-NO_SIGN_IN = Gate(None, Site())
 
 
 @dataclass

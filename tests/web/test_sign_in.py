@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backoffice.pages.sign_in import own_place
-from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.site import Site
 from tests.web.shop import Shop
-from tests.web.visitors import OWN, TEST, sign_in
+from tests.web.visitors import NO_SIGN_IN, OWN, TEST, sign_in
 
 COOKIE = Site().cookie_name
 
@@ -169,7 +168,7 @@ async def test_what_another_site_sends_is_refused_though_it_knew_the_token(shop:
 
 
 async def test_without_sign_in_another_site_can_send_nothing_either(shop: Shop) -> None:
-    async with shop.browser(role=None, gate=Gate(None, Site())) as client:
+    async with shop.browser(role=None, gate=NO_SIGN_IN) as client:
         assert (await client.get("/")).status_code == 200
         assert (await client.get("/users")).status_code == 404
         assert "Sign out" not in (await client.get("/")).text

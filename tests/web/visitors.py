@@ -25,6 +25,8 @@ from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, Tokens
 TEST = Entry(who="a test", what="")
 PASSWORDS = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 """Of the least cost, and its threads begin at the first use."""
+NO_SIGN_IN = Gate(None, Site())
+"""For tests that are about something else: a page is the same for everybody then, and needs no cookie."""
 OWN = "a password of one's own"
 """What everybody's password is here."""
 
