@@ -25,6 +25,7 @@ from projections.periods import zone_named
 from . import health, metrics
 from .api import figures as api_figures
 from .api import status as api_status
+from .assets import read_assets
 from .cached_figures import CachedFigures
 from .guarded_cache import GuardedCache
 from .live import Live, streams_gauge
@@ -147,10 +148,13 @@ def _environment() -> Environment:
     )
     environment.globals["money"] = money
     environment.globals["static"] = _static_urls(HERE / "static")
+    environment.globals["assets"] = read_assets(HERE / "static" / "dist")
     return environment
 
 
 def _static_urls(folder: Path) -> Callable[[str], str]:
     """File name → its URL, which changes with its content, so that browsers may keep it for good."""
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir()}
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir() if path.is_file()
+    }
     return lambda name: f"/static/{name}?v={hashes[name]}"

@@ -29,7 +29,7 @@ STRANGERS = [
     "",
 ]
 OPEN = [ANYWHERE, "::", "192.168.1.4", "10.0.0.1", "shop.example", "127.0.0.1.evil.example", ""]
-URLS = ["/", "/products", "/product?id=A", "/pipeline", "/nowhere", "/api/status", "/metrics", "/static/live.js"]
+URLS = ["/", "/products", "/product?id=A", "/pipeline", "/nowhere", "/api/status", "/metrics", "/static/favicon.svg"]
 
 
 @pytest.mark.parametrize("url", URLS)

@@ -1,0 +1,3 @@
+import "./countinghouse.css";
+import "htmx.org";
+import "./live";
