@@ -100,7 +100,7 @@ def _handlers(
 ) -> Sequence[ControllerRouterHandler]:
     return [
         *(route(page, sources) for page in PAGES),
-        download.route(sources),
+        download.route(sources, PAGES),
         api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
         api_status.route(sources.pipeline),
         *health.routes(sources.pipeline, schema_trouble),

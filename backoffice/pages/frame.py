@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import polars as pl
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
@@ -17,6 +18,7 @@ from backoffice.pipeline_status import CompletenessStamp
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
+from .compared import COMPARISONS, NONE
 from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
@@ -46,6 +48,8 @@ class Page:
     """The page of the navigation that it belongs to, where that isn't itself."""
     shows_figures: bool = True
     """Whether what it shows stays the same as long as nothing more is counted."""
+    export: Callable[[Sources, Selection], Awaitable[pl.DataFrame]] | None = None
+    """What it shows, as rows for a file."""
 
 
 def route(page: Page, sources: Sources) -> HTTPRouteHandler:
@@ -57,7 +61,7 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
 
     @get(page.path, include_in_schema=False, name=page.template)
     async def show(request: WebRequest) -> Template:
-        selection = selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices)
+        selection = await choice(request, sources, page)
         stamp = await sources.pipeline.completeness()
         frame = framed(page, selection, stamp)
         if page.shows_figures and request.headers.get("x-figures-version") == frame["version"]:
@@ -65,6 +69,12 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
         return Template(template_name=page.template, context={**frame, **await page.fill(sources, selection)})
 
     return show
+
+
+async def choice(request: WebRequest, sources: Sources, page: Page) -> Selection:
+    """What the request's URL chooses on a page."""
+    extent = await sources.figures.extent(await sources.figures.serving()) if page.shows_figures else None
+    return selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices, extent)
 
 
 def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[str, Any]:
@@ -84,9 +94,20 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         "presets": PRESETS,
         "zones": ZONES,
         "stamp": stamp,
-        # A preset names other days after midnight.
-        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}",
+        "comparisons": COMPARISONS,
+        "compares": selection.comparison != NONE,
+        "newest": _newest(selection),
+        "exports": page.title.lower() if page.export else "",
+        # A preset names other days after midnight, and a running range another time every quarter of an hour.
+        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}-"
+        f"{selection.until}",
         "when": when,
         "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
         "picker": True,
     }
+
+
+def _newest(selection: Selection) -> str:
+    """The link to the newest figures there are: the last month of them."""
+    last = selection.extent_days[1]
+    return selection.range_link("custom", last.replace(day=1), last)

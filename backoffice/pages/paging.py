@@ -25,16 +25,21 @@ class Pager:
     earlier: str | None
     """The link to the page before, None on the first."""
     later: str | None
+    beyond: int = 0
+    """The number that was asked for, where there is no such page."""
 
 
 def paged(rows: Sequence[T], selection: Selection, size: int) -> tuple[Sequence[T], Pager]:
     """The rows of the chosen page; a number past the end is the last page, since rows come and go."""
-    number = min(_number(selection.more.get("page", "1")), max(1, -(-len(rows) // size)))
+    asked = _number(selection.more.get("page", "1"))
+    number = min(asked, max(1, -(-len(rows) // size)))
     start = (number - 1) * size
     shown = rows[start : start + size]
     earlier = selection.link(page=number - 1 if number > 2 else None) if number > 1 else None
     later = selection.link(page=number + 1) if start + size < len(rows) else None
-    return shown, Pager(start + 1 if shown else 0, start + len(shown), len(rows), earlier, later)
+    return shown, Pager(
+        start + 1 if shown else 0, start + len(shown), len(rows), earlier, later, asked if asked > number else 0
+    )
 
 
 def _number(text: str) -> int:

@@ -1,14 +1,14 @@
-"""Figures as pages show them: cells, totals and cards, made from the catalogue, so a new metric appears by itself."""
+"""Figures as pages show them: columns, cells and totals, made from the catalogue, so a new metric appears by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from backoffice.money import money
+from backoffice.money import major, money
 from projections.catalogue import METRICS
 from projections.figures import AMOUNTS, RATIOS, counted_per_product, with_ratios
 from projections.metric import Metric, Ratio, Unit
@@ -32,6 +32,8 @@ PER_PRODUCT_NOTE = (
 class Cell:
     text: str
     negative: bool = False
+    amount: str = ""
+    """The same for a chart: a plain number, money in its major unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,6 @@ class Column:
     title: str
     per_product: bool
     """Over several products it counts an event more than once; see the note."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    column: Column
-    values: Sequence[str]
-    """One, or one per currency."""
-    spark: str
-    """Points of its course over the days, in a box of 100 by 24; empty where there is none."""
 
 
 def columns(*, over_products: bool) -> list[Column]:
@@ -74,7 +67,14 @@ def cells(row: Row) -> list[Cell]:
 
 def cell(metric: Metric | Ratio, row: Row) -> Cell:
     value = row[metric.name]
-    return Cell(text_of(metric, value, row["currency"]), negative=value is not None and value < 0)
+    negative = value is not None and value < 0
+    return Cell(text_of(metric, value, row["currency"]), negative, amount_of(metric, value, row["currency"]))
+
+
+def amount_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:
+    if value is None:
+        return ""
+    return str(major(int(value), currency)) if metric.unit is Unit.MONEY else str(value)
 
 
 def text_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:
@@ -103,46 +103,3 @@ def _derived(sums: Mapping[str, int]) -> dict[str, Any]:
     frame = pl.DataFrame(sums, schema=dict.fromkeys(sums, pl.Int128))
     amounts = frame.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
     return with_ratios(amounts).row(0, named=True)
-
-
-def cards(by_day: Sequence[Row], *, over_products: bool) -> list[Card]:
-    """A card per metric, of rows by day: amounts one value per currency, counts and ratios over all of them."""
-    per_currency = totals(by_day)
-    if not per_currency:
-        return []
-    overall = totals({**row, "currency": ""} for row in per_currency)
-    return [
-        _card(metric, column, per_currency if metric.unit is Unit.MONEY else overall, by_day)
-        for metric, column in zip(SHOWN, columns(over_products=over_products), strict=True)
-    ]
-
-
-def _card(metric: Metric | Ratio, column: Column, rows: Sequence[Row], by_day: Sequence[Row]) -> Card:
-    values = [cell(metric, row).text for row in rows]
-    # Amounts of several currencies have no common course, and a ratio's needs every day's own sums.
-    drawn = metric.unit is not Unit.RATIO and (metric.unit is not Unit.MONEY or len(rows) == 1)
-    return Card(column, values, course(metric.name, by_day) if drawn else "")
-
-
-MOST_POINTS = 400
-"""Beyond so many days a point is several of them."""
-
-
-def course(metric: str, by_day: Sequence[Row]) -> str:
-    """Points of a line through each day's sum, days without figures at 0."""
-    days: dict[int, int] = {}
-    for row in by_day:
-        number = row["day"].toordinal()
-        days[number] = days.get(number, 0) + row[metric]
-    if len(days) < 2:
-        return ""
-    (first, last) = (min(days), max(days))
-    a_point = -(-(last - first + 1) // MOST_POINTS)
-    values = [sum(days.get(day, 0) for day in range(at, at + a_point)) for at in range(first, last + 1, a_point)]
-    (low, high) = (min(0, *values), max(0, *values))
-    if low == high:
-        return ""
-    width = 100 / (len(values) - 1)
-    return " ".join(
-        f"{index * width:.1f},{23 - 22 * (value - low) / (high - low):.1f}" for index, value in enumerate(values)
-    )

@@ -51,8 +51,8 @@ NO_HTTP = ("litestar", "uvicorn", "httpx", "aiohttp", "http", "wsgiref", "jinja2
 EXTRA = {"opentelemetry": {"opentelemetry_api", "opentelemetry_sdk", "opentelemetry_exporter_otlp_proto_http"}}
 """What may be absent → the distributions that bring it."""
 
-NOT_IMPORTED = {"aiosqlite", "httptools", "tzdata", "xlsxwriter"}
-"""Needed by a library at run time: SQLAlchemy's driver, uvicorn's parser, zoneinfo's data, polars's workbooks."""
+NOT_IMPORTED = {"aiosqlite", "httptools", "tzdata"}
+"""Needed by a library at run time: SQLAlchemy's driver, uvicorn's parser, zoneinfo's data."""
 
 EVERY_SOURCE = sources(*PACKAGES)
 
