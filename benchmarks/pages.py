@@ -31,6 +31,7 @@ from backoffice.pipeline import Pipeline
 from backoffice.redis_cache import RedisCache
 from backoffice.silence import Silence
 from event_store.inbox import InboxEntry, Position
+from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.record import TopicPartition
@@ -53,14 +54,19 @@ FIRST = 1_293_840_000
 """2011-01-01T00:00:00Z"""
 TP = TopicPartition("order-events", 0)
 PAGES = {
-    "overview, all days": "/?tz=Europe/London",
+    "overview, all days": "/?range=all&tz=Europe/London",
     "overview, a month": "/?range=custom&from=2011-05-01&to=2011-05-31&tz=Europe/London",
-    "products": "/products?tz=Europe/London",
-    "one product": "/product?id=P0001&tz=Europe/London",
+    "products, a month": "/products?range=custom&from=2011-05-01&to=2011-05-31&tz=Europe/London",
+    "products, all days": "/products?range=all&tz=Europe/London",
+    "one product": "/product?id=P0001&range=all&tz=Europe/London",
     "API, all days": "/api/figures?by=day&tz=Europe/London",
 }
 TIMES = 11
 Step = Callable[[], Awaitable[object]]
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def day_rows(chance: random.Random, day: int, rows: int) -> Increments:
@@ -106,7 +112,7 @@ class Shop:
     @contextlib.asynccontextmanager
     async def browser(self, cache: Cache) -> AsyncIterator[tuple[httpx.AsyncClient, GuardedCache]]:
         guarded = GuardedCache(cache, Silence())
-        pipeline = Pipeline(self.outbox, self.log, self.read_model, guarded)
+        pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(_now_us), guarded)
         app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
@@ -187,10 +193,10 @@ async def run(folder: Path, url: str, rows: int) -> None:
     generation = await read_model.serving()
     counts = {one.name: (await read_model.rows(generation, one.name)).height for one in PROJECTIONS}
     print(f"{', '.join(f'{count:,} rows of {name}' for name, count in counts.items())}, {DAYS} days")
-    log = MemoryLog(lambda: time.time_ns() // 1000)
+    log = MemoryLog(_now_us)
     for topic in TOPICS:
         await log.create_topic(topic.name, topic.partitions)
-    outbox = MemoryOutbox({topic.name: topic.partitions for topic in TOPICS}, lambda: time.time_ns() // 1000)
+    outbox = MemoryOutbox({topic.name: topic.partitions for topic in TOPICS}, _now_us)
     shop = Shop(read_model, log, outbox)
     valkey = new_valkey(folder)
     try:

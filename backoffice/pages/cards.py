@@ -11,7 +11,7 @@ from projections.metric import Metric, Ratio, Unit
 
 from .change import Change, change
 from .course import Course
-from .shown import Column, Row, cell, columns, totals
+from .shown import Column, Row, cell, columns, summed, totals
 from .sparkline import sparkline
 
 CARDS = ("net_minor", "gross_minor", "refunded_minor", "orders", "views", "likes", "conversion")
@@ -41,13 +41,14 @@ def cards(course: Course, *, over_products: bool) -> list[Card]:
     if not now:
         return []
     by_name = {column.name: column for column in columns(over_products=over_products)}
+    steps = list(summed((step.label, step.row) for step in course.steps if step.label).values())
     return [
-        _card(by_name[name], metric_named(name), now, before if course.is_compared else None, course) for name in CARDS
+        _card(by_name[name], metric_named(name), now, before if course.is_compared else None, steps) for name in CARDS
     ]
 
 
 def _card(
-    column: Column, metric: Metric | Ratio, now: Sequence[Row], before: Sequence[Row] | None, course: Course
+    column: Column, metric: Metric | Ratio, now: Sequence[Row], before: Sequence[Row] | None, steps: Sequence[Row]
 ) -> Card:
     if metric.unit is not Unit.MONEY:
         now = _overall(now)
@@ -56,7 +57,8 @@ def _card(
     lines = [_line(metric, row, earlier.get(row["currency"])) for row in now]
     # Amounts of several currencies have no common course.
     drawn = metric.unit is not Unit.MONEY or len(now) == 1
-    return Card(column, lines, sparkline(_values(metric, course)) if drawn else "", "refund" in metric.name)
+    course = sparkline([row[metric.name] or 0 for row in steps]) if drawn else ""
+    return Card(column, lines, course, "refund" in metric.name)
 
 
 def _overall(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -67,13 +69,3 @@ def _line(metric: Metric | Ratio, row: Row, before: Row | None) -> Line:
     if before is None:
         return Line(cell(metric, row).text, "", None)
     return Line(cell(metric, row).text, cell(metric, before).text, change(row[metric.name], before[metric.name]))
-
-
-def _values(metric: Metric | Ratio, course: Course) -> list[float]:
-    by_label: dict[str, list[Row]] = {}
-    for step in course.steps:
-        if step.label:
-            by_label.setdefault(step.label, []).append(step.row)
-    if metric.unit is Unit.RATIO:
-        return [_overall(rows)[0][metric.name] or 0 for rows in by_label.values()]
-    return [sum(row[metric.name] for row in rows) for rows in by_label.values()]

@@ -19,7 +19,10 @@ class Change:
         return " ".join(filter(None, (self.arrow, self.percent, self.word)))
 
 
-SAME = Change("＝", "no change")
+LEAST_PERCENT = 0.05
+"""Less would be written as nothing."""
+
+SAME = Change("=", "no change")
 
 
 def change(now: Value, before: Value) -> Change | None:
@@ -31,4 +34,5 @@ def change(now: Value, before: Value) -> Change | None:
     (arrow, word) = ("▲", "up") if now > before else ("▼", "down")
     if before == 0:
         return Change(arrow, f"{word} from nothing")
-    return Change(arrow, word, f"{abs(now - before) / abs(before) * 100:,.1f} %")
+    percent = abs(now - before) / abs(before) * 100
+    return Change(arrow, word, "under 0.1 %" if percent < LEAST_PERCENT else f"{percent:,.1f} %")

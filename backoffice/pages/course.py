@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from event_store.buckets import BUCKET_S
 from projections.catalogue import METRICS
 from projections.figures import AMOUNTS, PERIODS, RATIOS, Question, figures
 from projections.periods import Range
@@ -98,11 +97,8 @@ def _steps(selection: Selection, now: Placed, before: Placed, *, is_compared: bo
 
 
 def _labels(selection: Selection) -> dict[Place, str]:
-    """The periods of the range, from the first figure there is up to this moment."""
-    (start, end) = selection.extent
-    here = selection.now.us // 1_000_000 // BUCKET_S * BUCKET_S
     (interval, zone, first) = (selection.interval, selection.now.zone, selection.ends[0])
-    periods = PERIODS[interval](zone, (start, max(end, here)), selection.asked)
+    periods = PERIODS[interval](zone, selection.shown_extent, selection.asked)
     return {place(interval, one.label, first, zone): one.label for one in periods}
 
 

@@ -78,7 +78,8 @@ class Selection:
     @property
     def compared(self) -> Range | None:
         """None where nothing is to be compared, or where it would all lie before the first figure."""
-        days = compared(self.asked, self.comparison, self.now)
+        asked = self.asked if self.asked.first is None else Range(*self.ends)
+        days = compared(asked, self.comparison, self.now)
         return None if days is None or days.last is None or days.last < self.extent_days[0] else days
 
     @property
@@ -101,11 +102,18 @@ class Selection:
         return self.now.us // 1_000_000 // BUCKET_S if self.ends[1] >= self.now.today else None
 
     @property
+    def shown_extent(self) -> Extent:
+        """The first figure there is, and what the range is drawn to: this moment, or the last figure of an open end."""
+        here = self.now.us // 1_000_000 // BUCKET_S * BUCKET_S
+        (first, last) = self.extent
+        return first, last if self.asked.last is None else max(last, here)
+
+    @property
     def ends(self) -> tuple[date, date]:
         """The first and the last day asked for; an open end is where the figures begin or end."""
         (first, last) = self.extent_days
         first = self.asked.first or min(first, self.asked.last or first)
-        return first, self.asked.last or max(first, last, self.now.today)
+        return first, self.asked.last or max(first, last)
 
     @property
     def length_days(self) -> int:

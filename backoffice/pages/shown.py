@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,19 +87,25 @@ def text_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:
 
 def totals(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """One row per currency: the metrics added up, and what is derived from them derived from the sums."""
+    sums = summed((row["currency"], row) for row in rows)
+    return [{"currency": currency, **sums[currency]} for currency in sorted(sums)]
+
+
+def summed(rows: Iterable[tuple[str, Row]]) -> dict[str, dict[str, Any]]:
+    """Label → the sums of its rows, with what is derived from them; labels in the order they came in."""
     sums: dict[str, dict[str, int]] = {}
-    for row in rows:
-        of_currency = sums.setdefault(row["currency"], dict.fromkeys(_ADDED, 0))
+    for label, row in rows:
+        of_label = sums.setdefault(label, dict.fromkeys(_ADDED, 0))
         for name in _ADDED:
-            of_currency[name] += row[name]
-    return [{"currency": currency, **_derived(sums[currency])} for currency in sorted(sums)]
+            of_label[name] += row[name]
+    return dict(zip(sums, _derived(list(sums.values())), strict=True))
 
 
 _ADDED = tuple(metric.name for metric in METRICS)
 
 
-def _derived(sums: Mapping[str, int]) -> dict[str, Any]:
+def _derived(sums: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
     # 128 bits: sums over many rows may pass what one row can hold.
-    frame = pl.DataFrame(sums, schema=dict.fromkeys(sums, pl.Int128))
+    frame = pl.DataFrame(list(sums), schema=dict.fromkeys(_ADDED, pl.Int128), orient="row")
     amounts = frame.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
-    return with_ratios(amounts).row(0, named=True)
+    return with_ratios(amounts).to_dicts()

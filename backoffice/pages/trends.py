@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from event_store.buckets import BUCKET_S
 from projections.figures import PERIODS, Question, figures
 from projections.metric import Metric, Ratio
 from projections.read_model import FiguresReader
@@ -38,6 +37,5 @@ def _coarse(selection: Selection) -> str:
 
 
 def _labels(selection: Selection, interval: str) -> list[str]:
-    here = selection.now.us // 1_000_000 // BUCKET_S * BUCKET_S
-    extent = (selection.extent[0], max(selection.extent[1], here))
-    return list(dict.fromkeys(one.label for one in PERIODS[interval](selection.now.zone, extent, selection.asked)))
+    periods = PERIODS[interval](selection.now.zone, selection.shown_extent, selection.asked)
+    return list(dict.fromkeys(one.label for one in periods))

@@ -88,7 +88,7 @@ async def test_each_product_stands_beside_what_it_is_compared_with(shop: Shop) -
         "FALLER": "▼ 80.0 % down",
         "NEW": "▲  up from nothing",
         "GONE": "▼ 100.0 % down",
-        "SAME": "＝  no change",
+        "SAME": "=  no change",
     }
     (rose, fell) = [part.split("</section>")[0] for part in text.split('class="panel movers"')[1:]]
     assert [one for one in ("RISER", "NEW", "FALLER", "GONE", "SAME") if f">{one}<" in rose] == ["RISER", "NEW"]

@@ -223,8 +223,9 @@ async def test_where_all_would_lie_before_the_first_figure_nothing_is_compared(s
     [
         (112.3, 100, "▲ 12.3 % up"),
         (75, 100, "▼ 25.0 % down"),
-        (5, 5, "＝ no change"),
-        (0, 0, "＝ no change"),
+        (5, 5, "= no change"),
+        (0, 0, "= no change"),
+        (100_001, 100_000, "▲ under 0.1 % up"),
         (5, 0, "▲ up from nothing"),
         (-5, 0, "▼ down from nothing"),
         (50, -100, "▲ 150.0 % up"),
