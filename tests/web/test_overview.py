@@ -44,7 +44,7 @@ def by_key(rows: list[tuple[list[str], list[int]]]) -> dict[tuple[str, ...], lis
 async def test_the_table_has_the_figures_of_each_period(
     shop: Shop, tz: str, query: dict[str, str], asked: Range, interval: str
 ) -> None:
-    await shop.happened(*busy_days(shop, seed=11, first=AUTUMN, days=5, events=120))
+    await shop.happened(*busy_days(shop, seed=11, first=AUTUMN, days=5, events=120), viewed(OPENED, "A"))
     days = "to" in query
     if interval != "day" and days:
         query = {**query, "to": "2011-12-01"}
