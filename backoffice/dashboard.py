@@ -32,6 +32,7 @@ from .api import explain as api_explain
 from .api import figures as api_figures
 from .api import record as api_record
 from .api import status as api_status
+from .assets import read_assets
 from .cached_figures import CachedFigures
 from .guarded_cache import GuardedCache
 from .live import Live, streams_gauge
@@ -118,7 +119,7 @@ def _handlers(
 ) -> Sequence[ControllerRouterHandler]:
     return [
         *(route(page, sources) for page in PAGES),
-        download.route(sources),
+        download.route(sources, PAGES),
         api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
         api_explain.route(sources.explainer, sources.pipeline, sources.default_tz),
         api_record.route(sources.explainer.history, sources.pipeline),
@@ -187,10 +188,13 @@ def _environment() -> Environment:
     )
     environment.globals["money"] = money
     environment.globals["static"] = _static_urls(HERE / "static")
+    environment.globals["assets"] = read_assets(HERE / "static" / "dist")
     return environment
 
 
 def _static_urls(folder: Path) -> Callable[[str], str]:
     """File name → its URL, which changes with its content, so that browsers may keep it for good."""
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir()}
+    hashes = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in folder.iterdir() if path.is_file()
+    }
     return lambda name: f"/static/{name}?v={hashes[name]}"

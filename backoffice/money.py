@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 _NO_MINOR_UNIT = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
 _THOUSANDTHS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
 _TEN_THOUSANDTHS = frozenset("CLF UYW".split())
@@ -24,3 +26,8 @@ def money(amount_minor: int, currency: str) -> str:
     (whole, part) = divmod(abs(amount_minor), 10**exponent)
     digits = f"{whole:,}" + (f".{part:0{exponent}d}" if exponent else "")
     return ("-" if amount_minor < 0 else "") + _SYMBOLS.get(currency, f"{currency} ") + digits
+
+
+def major(amount_minor: int, currency: str) -> Decimal:
+    """The amount in the currency's major unit, exactly: `1234.56`."""
+    return Decimal(amount_minor).scaleb(-exponent_of(currency))

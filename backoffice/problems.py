@@ -64,7 +64,7 @@ _PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"
 
 
 def is_for_programs(path: str) -> bool:
-    return path.startswith("/api/") or path in ("/livez", "/readyz", "/metrics", "/figures.csv")
+    return path.startswith(("/api/", "/figures.")) or path in ("/livez", "/readyz", "/metrics")
 
 
 def _same(path: str) -> str:

@@ -59,14 +59,19 @@ FIRST = 1_293_840_000
 """2011-01-01T00:00:00Z"""
 TP = TopicPartition("order-events", 0)
 PAGES = {
-    "overview, all days": "/?tz=Europe/London",
+    "overview, all days": "/?range=all&tz=Europe/London",
     "overview, a month": "/?range=custom&from=2011-05-01&to=2011-05-31&tz=Europe/London",
-    "products": "/products?tz=Europe/London",
-    "one product": "/product?id=P0001&tz=Europe/London",
+    "products, a month": "/products?range=custom&from=2011-05-01&to=2011-05-31&tz=Europe/London",
+    "products, all days": "/products?range=all&tz=Europe/London",
+    "one product": "/product?id=P0001&range=all&tz=Europe/London",
     "API, all days": "/api/figures?by=day&tz=Europe/London",
 }
 TIMES = 11
 Step = Callable[[], Awaitable[object]]
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def day_rows(chance: random.Random, day: int, rows: int) -> Increments:
@@ -112,7 +117,7 @@ class Shop:
     @contextlib.asynccontextmanager
     async def browser(self, cache: Cache) -> AsyncIterator[tuple[httpx.AsyncClient, GuardedCache]]:
         guarded = GuardedCache(cache, Silence())
-        pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(), guarded)
+        pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(_now_us), guarded)
         history = History(self.log, Archive(Path("nowhere"), Codec()), Codec())
         live = Live(self.read_model, guarded)
         app: Any = create_dashboard(pipeline, guarded, live, history, Gate(None, Site()))
@@ -195,10 +200,10 @@ async def run(folder: Path, url: str, rows: int) -> None:
     generation = await read_model.serving()
     counts = {one.name: (await read_model.rows(generation, one.name)).height for one in PROJECTIONS}
     print(f"{', '.join(f'{count:,} rows of {name}' for name, count in counts.items())}, {DAYS} days")
-    log = MemoryLog(lambda: time.time_ns() // 1000)
+    log = MemoryLog(_now_us)
     for topic in TOPICS:
         await log.create_topic(topic.name, topic.partitions)
-    outbox = MemoryOutbox({topic.name: topic.partitions for topic in TOPICS}, lambda: time.time_ns() // 1000)
+    outbox = MemoryOutbox({topic.name: topic.partitions for topic in TOPICS}, _now_us)
     shop = Shop(read_model, log, outbox)
     valkey = new_valkey(folder)
     try:

@@ -1,9 +1,9 @@
-"""Figures: what the read model holds, answered by product, day or hour of any time zone.
+"""Figures: what the read model holds, answered by product and by periods of any time zone.
 
-An answer has its keys first (`product_id`, then `day` or `hour`, then `currency`), then every metric of the
-catalogue, then what is derived from them, all integers of one generation; rows are sorted by their keys, hours by
-time. Projections are joined fully: a product that was only looked at has zero orders. Ratios are appended only
-where asked, as floats, null where there is nothing to divide by.
+An answer has its keys first (`product_id`, then the period, then `currency`), then every metric of the catalogue,
+then what is derived from them, all integers of one generation; rows are sorted by their keys, periods by time.
+Projections are joined fully: a product that was only looked at has zero orders. Ratios are appended only where asked,
+as floats, null where there is nothing to divide by.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import polars as pl
 
 from .catalogue import DERIVED, FIGURES, METRICS
 from .metric import Metric, Ratio, Unit
-from .periods import ALWAYS, QuestionError, Range, days, hours, whole, zone_named
+from .periods import ALWAYS, QuestionError, Range, days, hours, months, quarter_hours, weeks, whole, zone_named
 from .projection import Projection
 from .read_model import FiguresReader, Period
 
-GROUPINGS = ("product", "day", "hour")
+PERIODS = {"15min": quarter_hours, "hour": hours, "day": days, "week": weeks, "month": months}
+GROUPINGS = ("product", *PERIODS)
 AMOUNTS = tuple(ratio for ratio in DERIVED if ratio.unit is not Unit.RATIO)
 """Derived figures that add up like metrics, so they belong to every answer."""
 RATIOS = tuple(ratio for ratio in DERIVED if ratio.unit is Unit.RATIO)
@@ -43,7 +44,7 @@ class SumTooLarge(QuestionError):
 @dataclass(frozen=True, slots=True)
 class Question:
     by: tuple[str, ...] = ()
-    """Some of `GROUPINGS`: product, and day or hour; empty for one row per currency. Their order doesn't matter."""
+    """Some of `GROUPINGS`: product, and one period; empty for one row per currency. Their order doesn't matter."""
     tz: str = "UTC"
     asked: Range = ALWAYS
     products: tuple[str, ...] | None = None
@@ -54,8 +55,8 @@ class Question:
         unknown = [name for name in self.by if name not in GROUPINGS]
         if unknown:
             raise UnknownGrouping(f"figures can't be grouped by {unknown[0][:32]!r}; use {', '.join(GROUPINGS)}")
-        if len(set(self.by)) != len(self.by) or {"day", "hour"} <= set(self.by):
-            raise UnknownGrouping("group by product, day or hour, each once, and by day or hour but not both")
+        if len(set(self.by)) != len(self.by) or len(PERIODS.keys() & set(self.by)) > 1:
+            raise UnknownGrouping(f"group by product and by one of {', '.join(PERIODS)}, each once")
         zone_named(self.tz)
 
     @property
@@ -64,8 +65,13 @@ class Question:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        period = [name for name in ("day", "hour") if name in self.by]
+        period = [self.period] if self.period else []
         return (*(["product_id"] if self.by_product else []), *period, "currency")
+
+    @property
+    def period(self) -> str:
+        """The kind of period that it groups by, "" for none."""
+        return next((name for name in PERIODS if name in self.by), "")
 
     @property
     def columns(self) -> tuple[Metric | Ratio, ...]:
@@ -109,7 +115,7 @@ def periods_of(question: Question, extent: tuple[int, int] | None) -> list[Perio
     if extent is None:
         return []
     zone = zone_named(question.tz)
-    kind = days if "day" in question.by else hours if "hour" in question.by else whole
+    kind = PERIODS.get(question.period, whole)
     return kind(zone, extent, question.asked)
 
 
@@ -135,8 +141,8 @@ def _finished(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
     named = rows.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
     if "day" in question.by:
         named = named.with_columns(pl.col("period").str.to_date("%Y-%m-%d").alias("day"))
-    elif "hour" in question.by:
-        named = named.rename({"period": "hour"})
+    elif question.period:
+        named = named.rename({"period": question.period})
     if question.ratios:
         named = with_ratios(named)
     return named.select([*question.keys, *(one.name for one in question.columns)])

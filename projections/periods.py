@@ -1,7 +1,8 @@
-"""Periods: the days and hours of a time zone, laid over the 15-minute UTC buckets that figures are kept in.
+"""Periods: a time zone's days, and what they are made of or make up, laid over the 15-minute UTC buckets of figures.
 
 A day is the zone's own: from the first bucket whose local date it is to the last, so 23 or 25 hours where the clock
-changes. An hour is named with its offset, so the hour that comes twice stays two. A zone is asked with whatever
+changes. An hour is named with its offset, so the hour that comes twice stays two. Weeks (ISO 8601, from Monday) and
+months are made of whole days; at the ends of a range only of those that were asked for. A zone is asked with whatever
 tzdata knows at the time of the question; nothing about zones is stored.
 
     QuestionError(ValueError)     the question can't be answered; the message says what to change
@@ -16,7 +17,7 @@ tzdata knows at the time of the question; nothing about zones is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -61,10 +62,14 @@ class Range:
 
     first: date | None = None
     last: date | None = None
+    before: int | None = None
+    """Seconds since 1970 UTC, on a bucket: nothing from then on is asked for."""
 
     def __post_init__(self) -> None:
         if self.first and self.last and self.last < self.first:
-            raise EndsBeforeStart(f"the range ends on {self.last}, before it starts on {self.first}")
+            raise EndsBeforeStart(
+                f"the range ends on {self.last}, before it starts on {self.first}; put the earlier day first"
+            )
 
     def __contains__(self, day: date) -> bool:
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
@@ -107,14 +112,41 @@ def hours(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]
     return list(_periods(zone, extent, asked, _hour))
 
 
+def quarter_hours(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]:
+    """The quarters of an hour of those days, named like hours."""
+    return list(_periods(zone, extent, asked, _quarter_hour))
+
+
+def weeks(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]:
+    """The asked days by week: `2011-W13`."""
+    return _joined(days(zone, extent, asked), week_of)
+
+
+def months(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]:
+    """The asked days by month: `2011-03`."""
+    return _joined(days(zone, extent, asked), lambda day: day[:7])
+
+
 def whole(zone: ZoneInfo, extent: tuple[int, int], asked: Range) -> list[Period]:
     """The asked days as one period, or few, all with the label ``""``."""
     if asked == ALWAYS:
         return [Period("", extent[0], extent[1] + BUCKET_S)]
+    return _joined(days(zone, extent, asked), lambda _: "")
+
+
+def week_of(day: str) -> str:
+    (year, week, _) = date.fromisoformat(day).isocalendar()
+    return f"{year:04}-W{week:02}"
+
+
+def _joined(parts: Iterable[Period], label_of: Callable[[str], str]) -> list[Period]:
+    """Parts that follow each other and have one label as one period."""
     joined: list[Period] = []
-    for day in days(zone, extent, asked):
-        start = joined.pop().start if joined and joined[-1].end == day.start else day.start
-        joined.append(Period("", start, day.end))
+    for part in parts:
+        label = label_of(part.label)
+        follows = joined and joined[-1].end == part.start and joined[-1].label == label
+        start = joined.pop().start if follows else part.start
+        joined.append(Period(label, start, part.end))
     return joined
 
 
@@ -133,6 +165,10 @@ _day = _Step(
 _hour = _Step(
     label=lambda local: local.replace(minute=0, second=0).isoformat(timespec="minutes"),
     left_s=lambda local: 3600 - (local.minute * 60 + local.second),
+)
+_quarter_hour = _Step(
+    label=lambda local: local.replace(minute=local.minute // 15 * 15, second=0).isoformat(timespec="minutes"),
+    left_s=lambda local: BUCKET_S - (local.minute * 60 + local.second) % BUCKET_S,
 )
 
 
@@ -157,6 +193,8 @@ def _clipped(extent: tuple[int, int], asked: Range) -> tuple[int, int]:
         start = max(start, _midnight_utc(asked.first) - 2 * DAY_S)
     if asked.last is not None:
         end = min(end, _midnight_utc(asked.last) + 3 * DAY_S)
+    if asked.before is not None:
+        end = min(end, asked.before)
     return start, end
 
 

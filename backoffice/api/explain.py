@@ -84,7 +84,7 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
         most: Most = 100,
     ) -> ExplainAnswer:
         days = Range(day_named(first) if first else None, day_named(last) if last else None)
-        asked = FigureAsked(metric, tz, days, hour, product, currency)
+        asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
         start = _number(after)
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)

@@ -50,7 +50,10 @@ class FiguresAnswer(Struct, frozen=True, rename={"first": "from", "last": "to"})
     )
 
 
-By = Annotated[str, QueryParameter(description="product, day, hour, product,day or product,hour; empty: one sum")]
+By = Annotated[
+    str,
+    QueryParameter(description="product and one of 15min, hour, day, week (ISO), month: product,day; empty: one sum"),
+]
 Zone = Annotated[str, QueryParameter(description="IANA name of the time zone whose days and hours are meant")]
 First = Annotated[str | None, QueryParameter(name="from", description="first day, e.g. 2011-03-01; default: all")]
 Last = Annotated[str | None, QueryParameter(name="to", description="last day, included; default: all")]

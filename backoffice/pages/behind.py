@@ -9,7 +9,6 @@ from typing import Any
 from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, events_behind
 from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
-from projections.periods import day_named
 
 from .frame import Page, Sources
 from .paging import Pager, page_number, pager_of
@@ -36,10 +35,8 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     filled = {"title": f"Behind {metric.title.lower()}", "metric": metric, "product_id": chosen.get("id")}
     if isinstance(metric, Ratio) and metric.unit is Unit.RATIO:
         return {**filled, "told": [], "parts": [metric_named(name) for name in metric.expression.meta.root_names()]}
-    hour = chosen.get("hour")
-    asked = FigureAsked(metric.name, selection.tz, selection.asked, hour, chosen.get("id"), chosen.get("currency"))
-    if hour is not None:
-        day_named(hour[:10])
+    step = (selection.interval, chosen["at"]) if "at" in chosen else None
+    asked = FigureAsked(metric.name, selection.tz, selection.asked, step, chosen.get("id"), chosen.get("currency"))
     first = (page_number(chosen.get("page", "1")) - 1) * EVENTS_A_PAGE
     found = await events_behind(sources.explainer, asked, first)
     return {**filled, "told": [_told(metric, one, selection) for one in found], "parts": []}
@@ -79,6 +76,7 @@ BEHIND = Page(
     "Behind a number",
     "behind.html",
     _fill,
-    choices=("metric", "id", "currency", "hour", "page"),
+    choices=("metric", "id", "currency", "at", "page"),
+    preset="all",
     under="/",
 )

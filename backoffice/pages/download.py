@@ -1,10 +1,14 @@
-"""Figures as a file for a spreadsheet: what the pages show, with text that a spreadsheet can't take for a formula.
+"""What a page shows as a file: CSV, a workbook (XLSX) or Parquet.
 
-A text that begins like a formula gets a leading apostrophe (OWASP, CSV injection); numbers stay numbers. For the
-exact text use `countinghouse figures` or `/api/figures`.
+No text of it is taken for a formula. In a workbook and in Parquet a text is typed as one; CSV has no types, so there
+a text that begins like a formula gets a leading apostrophe (OWASP, CSV injection). For the exact text of a CSV use
+`countinghouse figures` or `/api/figures`.
 """
 
 from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
 
 import polars as pl
 from litestar import Response, get
@@ -13,12 +17,16 @@ from litestar.handlers import HTTPRouteHandler
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from event_store.tokens import Scope
-from projections.figures import Question, figures, grouping
+from projections.periods import QuestionError
 
-from .frame import Sources, WebRequest
-from .selection import selected
+from .frame import Page, Sources, WebRequest, choice
 
 FORMULA_STARTS = r"^[=+\-@\t\r\x00＝＋－＠]"
+PATHS = ("/figures.csv", "/figures.xlsx", "/figures.parquet")
+
+
+class UnknownDownload(QuestionError):
+    """No page of that name shows figures."""
 
 
 def without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
@@ -33,17 +41,47 @@ def without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def route(sources: Sources) -> HTTPRouteHandler:
-    @get("/figures.csv", include_in_schema=False, media_type="text/csv", opt=needs(Role.ANALYST, Scope.FIGURES))
+def as_csv(rows: pl.DataFrame) -> bytes:
+    return without_formulas(rows).write_csv().encode()
+
+
+def as_parquet(rows: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def as_workbook(rows: pl.DataFrame) -> bytes:
+    """Texts stay texts: what begins with `=` is no formula there, nor is an address a link."""
+    from xlsxwriter import Workbook  # noqa: PLC0415  # a tenth of a second that only a download needs
+
+    buffer = io.BytesIO()
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with Workbook(buffer, {**options, "in_memory": True}) as workbook:
+        rows.write_excel(workbook, "Figures", autofit=True, freeze_panes=(1, 0), table_style="Table Style Light 1")
+    return buffer.getvalue()
+
+
+FORMS: dict[str, tuple[str, Callable[[pl.DataFrame], bytes]]] = {
+    "csv": ("text/csv; charset=utf-8", as_csv),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", as_workbook),
+    "parquet": ("application/vnd.apache.parquet", as_parquet),
+}
+
+
+def route(sources: Sources, pages: Sequence[Page]) -> HTTPRouteHandler:
+    by_name = {page.title.lower(): page for page in pages if page.export is not None}
+
+    @get(list(PATHS), include_in_schema=False, opt=needs(Role.ANALYST, Scope.FIGURES))
     async def download(request: WebRequest) -> Response[bytes]:
-        query = request.query_params
-        selection = selected(query, sources.default_tz, sources.pipeline.now_us())
-        products = tuple(query.getall("id", [])) or None
-        by = grouping(query.get("by", "product"))
-        answer = await figures(sources.figures, Question(by, selection.tz, selection.asked, products, ratios=True))
-        return Response(
-            without_formulas(answer).write_csv().encode(),
-            headers={"Content-Disposition": 'attachment; filename="figures.csv"'},
-        )
+        name = request.query_params.get("of", "overview")
+        page = by_name.get(name)
+        if page is None or page.export is None:
+            raise UnknownDownload(f"nothing is called {name[:32]!r}; there are {', '.join(by_name)}")
+        form = request.scope["path"].rpartition(".")[2]
+        (media_type, written) = FORMS[form]
+        rows = await page.export(sources, await choice(request, sources, page))
+        disposition = f'attachment; filename="{name}.{form}"'
+        return Response(written(rows), media_type=media_type, headers={"Content-Disposition": disposition})
 
     return download

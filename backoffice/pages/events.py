@@ -74,5 +74,6 @@ EXPLORER = Page(
     "events.html",
     _fill,
     choices=("q", "event", "topic", "partition", "below"),
+    preset="all",
     shows_figures=False,
 )

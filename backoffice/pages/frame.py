@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import polars as pl
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
@@ -20,6 +22,7 @@ from projections.explain import Explainer
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
+from .compared import COMPARISONS, NONE
 from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
@@ -50,8 +53,12 @@ class Page:
     """The page of the navigation that it belongs to, where that isn't itself."""
     shows_figures: bool = True
     """Whether what it shows stays the same as long as nothing more is counted."""
+    preset: str = "today"
+    """The range that it shows where the URL names none."""
     role: Role = Role.VIEWER
     """Who may see it."""
+    export: Callable[[Sources, Selection], Awaitable[pl.DataFrame]] | None = None
+    """What it shows, as rows for a file."""
 
 
 def route(page: Page, sources: Sources) -> HTTPRouteHandler:
@@ -63,7 +70,7 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
 
     @get(page.path, include_in_schema=False, name=page.template, opt=needs(page.role))
     async def show(request: WebRequest) -> Template:
-        selection = selected(request.query_params, sources.default_tz, sources.pipeline.now_us(), page.choices)
+        selection = await choice(request, sources, page)
         stamp = await sources.pipeline.completeness()
         frame = framed(page, selection, stamp)
         if page.shows_figures and request.headers.get("x-figures-version") == frame["version"]:
@@ -71,6 +78,13 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
         return Template(template_name=page.template, context={**frame, **await page.fill(sources, selection)})
 
     return show
+
+
+async def choice(request: WebRequest, sources: Sources, page: Page) -> Selection:
+    """What the request's URL chooses on a page."""
+    extent = await sources.figures.extent(await sources.figures.serving()) if page.shows_figures else None
+    now_us = sources.pipeline.now_us()
+    return selected(request.query_params, sources.default_tz, now_us, page.choices, extent, page.preset)
 
 
 def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[str, Any]:
@@ -90,10 +104,29 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         "presets": PRESETS,
         "zones": ZONES,
         "stamp": stamp,
-        # A preset names other days after midnight.
-        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}",
+        "comparisons": COMPARISONS,
+        "compares": selection.comparison != NONE,
+        "newest": _newest(selection),
+        "exports": page.title.lower() if page.export else "",
+        # A preset names other days after midnight, and a running range another time every quarter of an hour.
+        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}-"
+        f"{selection.until}",
         "when": when,
         "exactly": lambda time: when(datetime.fromisoformat(time)),
+        "behind_link": partial(_behind_link, selection),
         "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
         "picker": True,
     }
+
+
+def _behind_link(selection: Selection, metric: str, currency: str, where: Mapping[str, str]) -> str:
+    """The URL of the events behind a figure of the page."""
+    none = dict.fromkeys(["page", "q", "sort", "dir", "compare"])
+    step = {"interval": selection.interval} if "at" in where else {"interval": None}
+    return selection.link("/behind", **{**none, **step, "metric": metric, "currency": currency, **where})
+
+
+def _newest(selection: Selection) -> str:
+    """The link to the newest figures there are: the last month of them."""
+    last = selection.extent_days[1]
+    return selection.range_link("custom", last.replace(day=1), last)

@@ -1,4 +1,4 @@
-"""One product: how it is listed, its days, and the hours of one of them."""
+"""One product: how it is listed, and its figures and their course in a range."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from litestar.exceptions import NotFoundException
 
 from projections.figures import Question, figures
 from projections.listings import LISTINGS
-from projections.periods import ALWAYS, Range, day_named
 
+from .cards import cards
+from .chart import chart
+from .course import Course, course
+from .export import course_rows
 from .frame import Page, Sources
-from .paging import paged
 from .selection import Selection
-from .shown import cards, cells, columns, totals
-
-DAYS_A_PAGE = 31
 
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     product_id = selection.more.get("id", "")
     listing = await _listing(sources, product_id)
-    by_day = await _days(sources, selection, product_id, selection.asked)
-    if listing is None and not by_day and not await _days(sources, selection, product_id, ALWAYS):
+    found = await _course(sources, selection)
+    if listing is None and not found.has_figures and not await _has_figures(sources, product_id):
         raise NotFoundException(f"No product {product_id!r} is listed, sold or looked at.")
-    (shown, pager) = paged(by_day[::-1], selection, DAYS_A_PAGE)
     return {
         "title": listing["name"] if listing else product_id,
         "product_id": product_id,
         "listing": listing,
-        "cards": cards(by_day, over_products=False),
-        "columns": columns(over_products=False),
-        "rows": [(row["day"], row["currency"], cells(row)) for row in shown],
-        "totals": [(row["currency"], cells(row)) for row in totals(by_day)],
-        "pager": pager,
-        **await _hours(sources, selection, product_id),
+        "cards": cards(found, over_products=False),
+        "chart": chart(found, selection, over_products=False),
+        "note": "",
+        "explain": _explain(selection, product_id),
     }
+
+
+async def _course(sources: Sources, selection: Selection) -> Course:
+    return await course(sources.figures, selection, (selection.more.get("id", ""),))
 
 
 async def _listing(sources: Sources, product_id: str) -> dict[str, Any] | None:
@@ -47,24 +47,24 @@ async def _listing(sources: Sources, product_id: str) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-async def _days(sources: Sources, selection: Selection, product_id: str, asked: Range) -> list[dict[str, Any]]:
-    question = Question(("day",), selection.tz, asked, (product_id,), ratios=True)
-    return (await figures(sources.figures, question)).to_dicts()
+async def _has_figures(sources: Sources, product_id: str) -> bool:
+    return not (await figures(sources.figures, Question(products=(product_id,)))).is_empty()
 
 
-async def _hours(sources: Sources, selection: Selection, product_id: str) -> Mapping[str, Any]:
-    """The hours of the chosen day, and how to open it down to its events."""
-    if "day" not in selection.more:
-        return {"day": None}
-    day = day_named(selection.more["day"])
-    question = Question(("hour",), selection.tz, Range(day, day), (product_id,), ratios=True)
-    rows = (await figures(sources.figures, question)).to_dicts()
-    return {
-        "day": day,
-        "hours": [(row["hour"], row["currency"], cells(row)) for row in rows],
-        "explain": f"countinghouse explain --product {shlex.quote(product_id)} --day {day} "
-        f"--tz {shlex.quote(selection.tz)} --metric gross_minor",
-    }
+def _explain(selection: Selection, product_id: str) -> str:
+    """The command that opens a day down to its events, where it is one day that is shown."""
+    if selection.length_days != 1:
+        return ""
+    return (
+        f"countinghouse explain --product {shlex.quote(product_id)} --day {selection.ends[0]} "
+        f"--tz {shlex.quote(selection.tz)} --metric gross_minor"
+    )
 
 
-PRODUCT = Page("/product", "Product", "product.html", _fill, choices=("id", "day", "page"), under="/products")
+async def _export(sources: Sources, selection: Selection) -> pl.DataFrame:
+    return course_rows(await _course(sources, selection), selection)
+
+
+PRODUCT = Page(
+    "/product", "Product", "product.html", _fill, choices=("id", "metric"), under="/products", export=_export
+)

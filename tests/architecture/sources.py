@@ -62,7 +62,8 @@ def _parsed(path: Path) -> ast.Module:
 
 @cache
 def sources(*packages: str) -> tuple[Source, ...]:
-    return tuple(Source(path) for package in packages for path in sorted((ROOT / package).rglob("*.py")))
+    found = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return tuple(Source(path) for path in found if "node_modules" not in path.parts)
 
 
 @cache
@@ -71,5 +72,5 @@ def tracked_files() -> tuple[Path, ...]:
     found = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return tuple(path for name in found.stdout.splitlines() if (path := ROOT / name).is_file())
-    hidden = {".git", ".venv", "__pycache__"}
+    hidden = {".git", ".venv", "__pycache__", "node_modules"}
     return tuple(path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.parts))

@@ -36,10 +36,10 @@ from .shop import Shop, excerpt_oracle, until
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 URLS = [
-    "/",
+    "/?range=all",
     "/?range=custom&from=2011-10-29&to=2011-10-30",
-    "/products",
-    "/product?id=A",
+    "/products?range=all",
+    "/product?id=A&range=all",
     "/api/figures?by=product,hour",
 ]
 PATIENCE_S = 30.0

@@ -45,13 +45,18 @@ async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 def by_hand(events: Sequence[Event], by: tuple[str, ...], tz: str) -> dict[Key, Counter[str]]:
-    """(product, day or hour, currency) → sums, by the local time of each event."""
+    """(product, period, currency) → sums, by the local time of each event."""
     sums: dict[Key, Counter[str]] = {}
     for payload, at in events:
         local = at.astimezone(ZoneInfo(tz))
         periods = {
             "day": local.date().isoformat(),
             "hour": local.replace(minute=0, second=0, microsecond=0).isoformat(timespec="minutes"),
+            "15min": local.replace(minute=local.minute // 15 * 15, second=0, microsecond=0).isoformat(
+                timespec="minutes"
+            ),
+            "week": local.strftime("%G-W%V"),
+            "month": local.strftime("%Y-%m"),
         }
         period = [periods[name] for name in by if name in periods]
         for product, currency, adds in _contributions(payload):
@@ -86,7 +91,10 @@ AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 SPRING = datetime(2011, 3, 11, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("by", [("product",), ("product", "day"), ("day",), ("product", "hour"), ("hour",), ()])
+BY = ["product", "product,day", "day", "product,hour", "hour", "product,15min", "15min", "week", "product,month", ""]
+
+
+@pytest.mark.parametrize("by", [grouping(text) for text in BY])
 @pytest.mark.parametrize(
     ("tz", "first"),
     [
@@ -221,7 +229,7 @@ async def test_an_answer_is_of_one_generation_even_if_another_begins_to_serve_me
     assert await switching.serving() == 2
 
 
-@pytest.mark.parametrize("by", [("month",), ("day", "hour"), ("product", "product"), ("",)])
+@pytest.mark.parametrize("by", [("year",), ("day", "hour"), ("week", "month"), ("product", "product"), ("",)])
 def test_a_grouping_that_figures_are_not_kept_by_is_refused(by: tuple[str, ...]) -> None:
     with pytest.raises(UnknownGrouping):
         Question(by)

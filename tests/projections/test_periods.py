@@ -21,7 +21,10 @@ from projections.periods import (
     day_named,
     days,
     hours,
+    months,
+    quarter_hours,
     today,
+    weeks,
     whole,
     zone_named,
 )
@@ -137,6 +140,44 @@ def test_every_bucket_lies_in_exactly_one_hour_with_its_offset(zone: str, start:
             assert local.replace(minute=0).isoformat(timespec="minutes") == one.label
         at = one.end
     assert at == start + (buckets + 1) * 900
+
+
+@settings(max_examples=50, deadline=None)
+@given(zone=zones, start=moments, buckets=st.integers(0, 96 * 2))
+def test_every_bucket_is_one_quarter_of_an_hour_of_the_zone_named_by_its_local_time(
+    zone: str, start: int, buckets: int
+) -> None:
+    found = quarter_hours(zone_named(zone), (start, start + buckets * 900), ALWAYS)
+    assert [(one.start, one.end) for one in found] == [(at, at + 900) for at in range(start, found[-1].end, 900)]
+    assert len(found) == buckets + 1
+    for one in found:
+        local = datetime.fromtimestamp(one.start, UTC).astimezone(zone_named(zone))
+        assert one.label == local.isoformat(timespec="minutes")
+
+
+@settings(max_examples=50, deadline=None)
+@given(zone=zones, start=moments, length_d=st.integers(0, 80), asked_d=st.integers(0, 90))
+def test_weeks_and_months_are_made_of_exactly_the_asked_days(
+    zone: str, start: int, length_d: int, asked_d: int
+) -> None:
+    seen = (start, start + length_d * 86_400)
+    first = datetime.fromtimestamp(start, UTC).date()
+    asked = Range(first, first + timedelta(days=asked_d))
+    each = days(zone_named(zone), seen, asked)
+    for kind, form in ((weeks, "%G-W%V"), (months, "%Y-%m")):
+        found = kind(zone_named(zone), seen, asked)
+        assert sum(one.end - one.start for one in found) == sum(one.end - one.start for one in each)
+        for day in each:
+            (within,) = [one for one in found if one.start <= day.start and day.end <= one.end]
+            assert within.label == date.fromisoformat(day.label).strftime(form)
+
+
+def test_a_range_may_end_within_its_last_day() -> None:
+    seen = extent("2011-03-20", "2011-04-05")
+    cut = _second("2011-03-22T13:30")
+    asked = Range(date(2011, 3, 21), date(2011, 3, 22), cut)
+    assert days(LONDON, seen, asked)[-1].end == hours(LONDON, seen, asked)[-1].end == cut
+    assert whole(LONDON, seen, asked)[0].end == cut
 
 
 @settings(max_examples=100, deadline=None)

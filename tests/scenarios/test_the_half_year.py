@@ -136,7 +136,7 @@ def test_a_rebuild_comes_out_equal_from_archive_and_log_and_goes_back_again(half
     assert died.returncode == -signal.SIGKILL, died.stderr
     unchanged(1)
 
-    archiver = shop.start("archiver", COUNTINGHOUSE_ARCHIVE_SEGMENT_RECORDS="500")
+    archiver = shop.start("archiver", COUNTINGHOUSE_ARCHIVE_SEGMENT_RECORDS="50")
     asyncio.run(until(lambda: len(list((shop.data / "archive").glob("*/*/0*"))) == 12, archiver))
     assert archiver.stop() == 0
     rebuilt = shop.run("rebuild")

@@ -38,6 +38,8 @@ MATRIX: Mapping[str, Role | None] = {
     "GET /schema/openapi.json": Role.VIEWER,
     "GET /schema/{path:str}": Role.VIEWER,
     "GET /figures.csv": Role.ANALYST,
+    "GET /figures.parquet": Role.ANALYST,
+    "GET /figures.xlsx": Role.ANALYST,
     "GET /audit": Role.OPERATOR,
     "GET /users": Role.ADMIN,
     "POST /users": Role.ADMIN,
@@ -102,7 +104,7 @@ def path_of(name: str) -> str:
         ("{path:str}", "x"),
     ):
         path = path.replace(part, value)
-    return path.replace("{file_path:path}", "live.js")
+    return path.replace("{file_path:path}", "favicon.svg")
 
 
 @pytest.mark.parametrize("role", ROLES, ids=str)
@@ -240,7 +242,7 @@ async def test_probes_and_what_pages_are_made_of_are_answered_while_the_database
 
     async with shop.browser() as client:
         monkeypatch.setattr(shop.visitors.transactions, "read", away)
-        for path in ("/static/live.js", "/livez", "/readyz", "/metrics"):
+        for path in ("/static/favicon.svg", "/livez", "/readyz", "/metrics"):
             assert (await client.get(path)).status_code == 200
         answer = await client.get("/")
     assert answer.status_code == 503

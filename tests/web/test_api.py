@@ -16,7 +16,7 @@ from tests.web.shop import Shop, busy_days, viewed
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("by", ["product", "product,day", "day", "product,hour", "hour", ""])
+@pytest.mark.parametrize("by", ["product", "product,day", "day", "product,hour", "hour", "15min", "week", "month", ""])
 async def test_the_api_answers_the_rows_that_figures_has(shop: Shop, by: str) -> None:
     await shop.happened(*busy_days(shop, seed=21, first=AUTUMN, days=4, events=100))
     asked = Range(date(2011, 10, 29), date(2011, 10, 30))

@@ -54,8 +54,11 @@ async def opened(client: httpx.AsyncClient, link: str) -> tuple[str, list[list[s
     [
         "/?range=all",
         "/products?range=all",
-        "/product?id=A&range=all&day=2011-10-30",
-        "/product?id=B&range=custom&from=2011-10-29&to=2011-10-30&day=2011-10-30",
+        "/product?id=A&range=all",
+        "/product?id=B&range=custom&from=2011-10-29&to=2011-10-30&interval=hour",
+        "/?range=custom&from=2011-10-30&to=2011-10-30&interval=15min&compare=before",
+        "/?range=custom&from=2011-09-01&to=2011-12-31&interval=week",
+        "/?range=custom&from=2011-01-01&to=2011-12-31&interval=month",
     ],
 )
 @pytest.mark.parametrize("tz", ["Europe/London", "Asia/Kathmandu"])
@@ -176,8 +179,8 @@ async def test_a_number_that_its_events_do_not_add_up_to_is_called_so() -> None:
         ("metric=views&range=custom&from=2011-10-30&to=2011-10-29", "Ends on 2011-10-29"),
         ("metric=views&tz=Mars/Olympus", "No time zone"),
         ("metric=views&page=0", "No page"),
-        ("metric=views&hour=2011-10-30T01", "No hour"),
-        ("metric=views&hour=never", "Is no day"),
+        ("metric=views&range=custom&from=2011-10-28&to=2011-10-28&interval=hour&at=2011-10-30T01", "No hour"),
+        ("metric=views&range=7d&interval=day&at=never", "No day"),
     ],
 )
 async def test_what_can_not_be_opened_says_what_to_change(shop: Shop, query: str, says: str) -> None:

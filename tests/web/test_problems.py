@@ -18,7 +18,10 @@ AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 
 QUESTIONS = [
     ("tz=Europe/Lodnon", "No time zone &#39;Europe/Lodnon&#39; is known"),
-    ("from=2011-05-01&to=2011-04-01", "The range ends on 2011-04-01, before it starts on 2011-05-01."),
+    (
+        "from=2011-05-01&to=2011-04-01",
+        "The range ends on 2011-04-01, before it starts on 2011-05-01; put the earlier day first.",
+    ),
     ("from=yesterday", "&#39;yesterday&#39; is no day; write it as 2011-03-27."),
 ]
 
@@ -57,9 +60,12 @@ async def test_a_products_table_that_can_not_be_is_refused_in_words(shop: Shop, 
     ("query", "words"),
     [
         ("tz=Europe/Lodnon", "No time zone 'Europe/Lodnon' is known"),
-        ("from=2011-05-01&to=2011-04-01", "The range ends on 2011-04-01, before it starts on 2011-05-01."),
-        ("by=month", "Figures can't be grouped by 'month'; use product, day, hour."),
-        ("by=day,hour", "by day or hour but not both"),
+        (
+            "from=2011-05-01&to=2011-04-01",
+            "The range ends on 2011-04-01, before it starts on 2011-05-01; put the earlier day first.",
+        ),
+        ("by=year", "Figures can't be grouped by 'year'; use product, 15min, hour, day, week, month."),
+        ("by=day,hour", "by one of 15min, hour, day, week, month, each once"),
         ("form=2011-03-01", "No parameter 'form'; there are by, from, product, ratios, to, tz."),
         ("ratios=perhaps", "Validation failed"),
     ],

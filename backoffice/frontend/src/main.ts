@@ -1,0 +1,9 @@
+import "./countinghouse.css";
+import "htmx.org";
+import "./live";
+import "./course";
+import "./keys";
+import "./menus";
+import "./palette";
+import "./pages";
+import "./theme";
