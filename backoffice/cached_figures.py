@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import io
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -21,7 +21,8 @@ import polars as pl
 
 from event_store.errors import EventStoreError
 from projections.catalogue import PROJECTIONS
-from projections.read_model import FiguresVersion, Period, ReadModel
+from projections.figures import Question
+from projections.read_model import FiguresVersion, ReadModel
 
 from .guarded_cache import GuardedCache, NotOurs
 
@@ -57,33 +58,20 @@ class CachedFigures:
     async def extent(self, generation: int) -> tuple[int, int] | None:
         return await self.read_model.extent(generation)
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        asked = [(one.label, one.start, one.end) for one in periods]
-        question = ("sums", projection, _METRICS[projection], asked, by_product, products)
-        return await self._answer(
-            generation,
-            question,
-            lambda: self.read_model.sums(generation, projection, periods, by_product=by_product, products=products),
-        )
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        asked = ("figures", question, [one.name for one in question.columns])
+        return await self._answer(generation, asked, lambda: self.read_model.figures(generation, question))
 
     async def rows(self, generation: int, projection: str) -> pl.DataFrame:
-        question = ("rows", projection, _METRICS[projection])
-        return await self._answer(generation, question, lambda: self.read_model.rows(generation, projection))
+        asked = ("rows", projection, _METRICS[projection])
+        return await self._answer(generation, asked, lambda: self.read_model.rows(generation, projection))
 
-    async def _answer(self, generation: int, question: object, compute: Compute) -> pl.DataFrame:
+    async def _answer(self, generation: int, asked: object, compute: Compute) -> pl.DataFrame:
         version = await self.read_model.version()
         if version.generation != generation:
             return await compute()
         signing_key = await self._known_signing_key()
-        key = PREFIX + _signed(signing_key, b"key", msgspec.msgpack.encode((FORMAT, question))).hex()
+        key = PREFIX + _signed(signing_key, b"key", msgspec.msgpack.encode((FORMAT, asked))).hex()
         entry = _Entry(signing_key, key, tag_of(version))
         kept = await self.cache.get(entry.key, entry.opened)
         return await self._computed(entry, version, compute) if kept is None else kept

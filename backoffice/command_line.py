@@ -95,15 +95,18 @@ def status(
         float, typer.Option("--over", metavar="S", min=0, max=60, help="Seconds to measure throughput over; 0: don't.")
     ] = 1.0,
 ) -> None:
-    """Show where every event is and how fast it moves: outbox, log, figures, dead letters, generations."""
+    """Show where every event is and how fast it moves: outbox, log, figures, dead letters, generations.
+
+    Exit code 1 where the log can't be reached; what the databases say is shown all the same.
+    """
     from .commands.status import print_status, status_json, watched
-    from .pipeline_status import PipelineStatus
+    from .pipeline_status import PipelineStatus, StatusWithoutLog
     from .silence import Silence
     from .stores import Stores
 
     settings = settings_of_a_shop(data)
 
-    async def answer() -> PipelineStatus:
+    async def answer() -> PipelineStatus | StatusWithoutLog:
         async with Stores(settings) as stores:
             return await watched(stores.pipeline(stores.cache(Silence())), over_s)
 
@@ -112,13 +115,16 @@ def status(
         typer.echo(status_json(found), nl=False)
     else:
         print_status(console(), found)
+    if isinstance(found, StatusWithoutLog):
+        typer.echo(found.log_error, err=True)
+        raise typer.Exit(1)
 
 
 def drain(
     data: Data = None,
     timeout_s: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds to wait at most.")] = None,
 ) -> None:
-    """Wait until everything accepted is counted. Exit code 1 when it isn't in time."""
+    """Wait until everything accepted is counted, also for a server that is away. Exit code 1 when it isn't in time."""
     from .commands.drain import Drained, drain, progress_line, remarks
     from .stores import Stores
 
@@ -128,7 +134,12 @@ def drain(
     async def wait() -> Drained:
         async with Stores(settings) as stores:
             with screen.status("Draining") as line:
-                return await drain(stores.pipeline(), timeout_s, lambda now: line.update(progress_line(now)))
+                return await drain(
+                    stores.pipeline(),
+                    timeout_s,
+                    lambda now: line.update(progress_line(now)),
+                    lambda why: typer.echo(f"Waiting: {why}", err=True),
+                )
 
     drained = asyncio.run(wait())
     for remark in remarks(drained):

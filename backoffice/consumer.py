@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
 from typing import Any
 
 from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
@@ -27,6 +26,7 @@ from projections.read_model import ReadModel
 
 from .consumer_names import GROUP, MEMBERS, PARTITIONS
 from .partition import ConsumerObserver, Partition
+from .shares import shares
 
 TURN_S = 0.0005
 """How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
@@ -147,12 +147,11 @@ class Consumer:
     async def _take_leases(self) -> set[TopicPartition]:
         owner = self.settings.owner
         await self.leases.take([f"{MEMBERS}{owner}"], owner, self.settings.lease_ttl_s)
-        members = max(1, len(await self.leases.owners(MEMBERS)))
+        own = shares(self.settings.topics, {owner, *await self.leases.owners(MEMBERS)})[owner]
         held: set[TopicPartition] = set()
         for topic, count in sorted(self.settings.topics.items()):
-            # A share of each topic: one consumer with all partitions of the busy one would leave the others idle.
             names = {f"{PARTITIONS}{tp}": tp for tp in (TopicPartition(topic, number) for number in range(count))}
-            taken = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=ceil(count / members))
+            taken = await self.leases.take(list(names), owner, self.settings.lease_ttl_s, most=own[topic])
             held |= {names[lease.name] for lease in taken}
         return held
 

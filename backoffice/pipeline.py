@@ -25,12 +25,14 @@ from .guarded_cache import GuardedCache
 from .pipeline_status import (
     NEWEST_DEAD_LETTERS,
     CompletenessStamp,
+    CountedPartition,
     DeadLetterCount,
     GenerationStatus,
     HandledHole,
     LaneStatus,
     PartitionStatus,
     PipelineStatus,
+    StatusWithoutLog,
 )
 from .throughput import Look, Rates, Throughput
 
@@ -110,8 +112,26 @@ class Pipeline:
             partitions=[_held(one, holdings, rates) for one in stages.partitions],
             dead_letters=await self._dead_letters(stages.generation),
             generations=await self._generations(sum(one.log_end for one in stages.partitions)),
-            consumers=sum(name.startswith(MEMBERS) and one.owner is not None for name, one in holdings.items()),
+            consumers=_at_work(holdings),
             rates_over_s=round(rates.over_s, 3) if rates else None,
+            cache=None if self.cache is None else await self.cache.status(),
+        )
+
+    async def status_without_log(self, log_error: str) -> StatusWithoutLog:
+        """What can be said where `status` failed because the log is away."""
+        asked_at = _instant(self.now_us())
+        lanes = [_lane(lane, asked_at) for lane in await self.outbox.lanes()]
+        generation = await self.read_model.serving()
+        progress = await self.read_model.progress(generation)
+        holdings = {one.name: one for one in await self.leases.holdings("")}
+        return StatusWithoutLog(
+            asked_at=asked_at,
+            log_error=log_error,
+            lanes=lanes,
+            partitions=[_counted(one, holdings) for one in sorted(progress, key=lambda one: one.tp)],
+            dead_letters=await self._dead_letters(generation),
+            generations=await self._generations(None),
+            consumers=_at_work(holdings),
             cache=None if self.cache is None else await self.cache.status(),
         )
 
@@ -177,8 +197,8 @@ class Pipeline:
         counts = Counter(letter.reason for letter in newest)
         return [DeadLetterCount(reason, events, details[reason]) for reason, events in counts.most_common()]
 
-    async def _generations(self, records: int) -> list[GenerationStatus]:
-        """`records` is how many the log has had, in all partitions."""
+    async def _generations(self, records: int | None) -> list[GenerationStatus]:
+        """`records` is how many the log has had, in all partitions; None where nobody knows."""
         return [
             GenerationStatus(
                 one.number,
@@ -191,8 +211,8 @@ class Pipeline:
             for one in await self.read_model.generations()
         ]
 
-    async def _counted_ratio(self, one: Generation, records: int) -> float | None:
-        if one.state is not State.BUILDING:
+    async def _counted_ratio(self, one: Generation, records: int | None) -> float | None:
+        if one.state is not State.BUILDING or records is None:
             return None
         counted = sum(progress.next_offset for progress in await self.read_model.progress(one.number))
         return round(min(1.0, counted / records), 4) if records else 0.0
@@ -205,14 +225,40 @@ def _at_a_rate(lane: LaneStatus, rates: Rates | None) -> LaneStatus:
 
 def _held(one: PartitionStatus, holdings: Mapping[str, Holding], rates: Rates | None) -> PartitionStatus:
     tp = TopicPartition(one.topic, one.partition)
-    lease = holdings.get(f"{PARTITIONS}{tp}")
+    (consumer, rebalances) = _holder(tp, holdings)
     return msgspec.structs.replace(
         one,
         arrived_per_s=rates.arrived(tp) if rates else None,
         counted_per_s=rates.counted(tp) if rates else None,
-        consumer=lease.owner if lease else None,
-        rebalances=max(0, lease.epoch - 1) if lease else 0,
+        consumer=consumer,
+        rebalances=rebalances,
     )
+
+
+def _counted(one: PartitionProgress, holdings: Mapping[str, Holding]) -> CountedPartition:
+    (consumer, rebalances) = _holder(one.tp, holdings)
+    return CountedPartition(
+        topic=one.tp.topic,
+        partition=one.tp.partition,
+        position=one.next_offset,
+        last_counted_at=_instant_or_none(one.counted_at_us),
+        duplicates=one.duplicates,
+        dead=one.dead,
+        holes=_holes(one.holes),
+        stopped=one.stopped,
+        consumer=consumer,
+        rebalances=rebalances,
+    )
+
+
+def _holder(tp: TopicPartition, holdings: Mapping[str, Holding]) -> tuple[str | None, int]:
+    """The consumer that has the partition, and how often it changed hands."""
+    lease = holdings.get(f"{PARTITIONS}{tp}")
+    return (lease.owner, max(0, lease.epoch - 1)) if lease else (None, 0)
+
+
+def _at_work(holdings: Mapping[str, Holding]) -> int:
+    return sum(name.startswith(MEMBERS) and one.owner is not None for name, one in holdings.items())
 
 
 def _lane(lane: OutboxLane, asked_at: datetime) -> LaneStatus:

@@ -125,3 +125,31 @@ class PipelineStatus(Struct, frozen=True):
     @property
     def dead_rows(self) -> int:
         return sum(lane.dead for lane in self.lanes)
+
+
+class CountedPartition(Struct, frozen=True):
+    """What the figures' database knows of a partition. The fields are those of PartitionStatus."""
+
+    topic: str
+    partition: int
+    position: int
+    last_counted_at: datetime | None
+    duplicates: int
+    dead: int
+    holes: list[HandledHole]
+    stopped: str | None
+    consumer: str | None
+    rebalances: int
+
+
+class StatusWithoutLog(Struct, frozen=True):
+    """What both databases know while the log can't be reached. How complete the figures are they can't say."""
+
+    asked_at: datetime
+    log_error: Annotated[str, Meta(description="why the log can't be looked at, and what to do")]
+    lanes: list[LaneStatus]
+    partitions: Annotated[list[CountedPartition], Meta(description="those of which anything was counted")]
+    dead_letters: list[DeadLetterCount]
+    generations: list[GenerationStatus]
+    consumers: int
+    cache: CacheStatus | None

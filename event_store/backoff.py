@@ -18,7 +18,8 @@ class Backoff:
     """Doubles from `first_s` to `cap_s`; half of each wait is chance, so that those who failed together part ways."""
 
     first_s: float = 0.1
-    cap_s: float = 30.0
+    cap_s: float = 5.0
+    """So seldom that asking for what is away costs nothing, so often that little time is lost when it is back."""
 
     def wait_s(self, failures: int) -> float:
         """The wait after the given number of failures in a row (1 or more)."""

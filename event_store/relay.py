@@ -65,7 +65,7 @@ class Relay:
     codec: Codec
     settings: RelaySettings
     observer: RelayObserver
-    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.1, cap_s=30.0))
+    backoff: Backoff = field(default_factory=Backoff)
     crash_points: CrashPoints = NO_CRASH
     clock: Callable[[], float] = time.monotonic
     """Seconds, for this process's own intervals; leases live by the database's clock."""
@@ -184,6 +184,8 @@ class Relay:
             self._look_again()  # Offsets only grow: this is not the log that took the rows before these.
             return None
         self._retry_at.pop(lane.tp, None)
+        if lane.failures:
+            self._retry_at.clear()  # The log answers again, most likely for the other lanes, too.
         self._lanes[lane.tp] = replace(lane, failures=0)
         self.observer.published(lane.tp, claimed.rows, self.clock() - started_s)
         return Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)

@@ -17,7 +17,9 @@ LENGTH = 55
 """Of `00-<32 hex digits of the trace>-<16 of the span>-<2 of flags>`. Later versions that are longer are dropped."""
 MAX_TRACEPARENTS = 128
 """How many events of one batch are followed at most: as many as a span takes links by default."""
-_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+FORM = "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+"""A regular expression that Python and PostgreSQL read alike."""
+_FORM = re.compile(FORM)
 _SAMPLED = 1
 _TEXT = msgspec.json.Decoder(str)
 

@@ -21,6 +21,7 @@ from event_store.envelope import EventId, Source
 from event_store.events import EVENT_TYPES, EventType
 from event_store.postgres_database import NOW_US, SCHEMA_LOCK, PostgresDatabase
 from event_store.record import MAX_RECORD_BYTES
+from event_store.traceparent import FORM
 
 if TYPE_CHECKING:
     from event_store.postgres_database import Connection
@@ -90,6 +91,7 @@ def _filled_in() -> dict[str, str]:
         "earliest": EARLIEST.removesuffix("Z"),
         "tolerance_s": str(int(FUTURE_TOLERANCE.total_seconds())),
         "now_us": NOW_US,
+        "traceparent": FORM,
     }
 
 

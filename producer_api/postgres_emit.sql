@@ -217,6 +217,18 @@ BEGIN
     END IF;
 END $body$;
 
+CREATE OR REPLACE FUNCTION countinghouse_trace(given json) RETURNS text
+LANGUAGE plpgsql AS $body$
+-- The event's W3C trace context as an attribute of the envelope; nothing where it has none, or something else there.
+DECLARE
+    context CONSTANT text := CASE WHEN json_typeof(given -> 'traceparent') = 'string' THEN given ->> 'traceparent' END;
+BEGIN
+    IF context ~ '^@traceparent@$' THEN
+        RETURN format(',"traceparent":"%s"', context);
+    END IF;
+    RETURN '';
+END $body$;
+
 CREATE OR REPLACE FUNCTION countinghouse_payload(key text, given json, kind jsonb, event_id text) RETURNS text
 LANGUAGE plpgsql AS $body$
 -- The envelope as the outbox keeps it: without its place in a lane, and saying where the event came from.
@@ -228,9 +240,10 @@ BEGIN
     PERFORM countinghouse_check_key(key, given, kind);
     payload := format(
         '{"type":%s,"specversion":"1.0","id":"%s","time":"%s","subject":%s,"datacontenttype":"application/json",'
-        '"dataschema":%s,"originsource":%s,"originid":%s,"data":%s}',
+        '"dataschema":%s,"originsource":%s,"originid":%s%s,"data":%s}',
         given -> 'type', event_id, countinghouse_time(head ->> 'time'),
-        to_json(format('%s/%s', kind ->> 'subject', key)), kind -> 'dataschema', head -> 'source', head -> 'id', data);
+        to_json(format('%s/%s', kind ->> 'subject', key)), kind -> 'dataschema', head -> 'source', head -> 'id',
+        countinghouse_trace(given), data);
     IF octet_length(payload) > @max_payload_bytes@ THEN
         PERFORM countinghouse_refuse('TOO_LARGE', format('the event has %s bytes', octet_length(payload)),
             'The most is @max_payload_bytes@.');

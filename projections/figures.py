@@ -59,9 +59,13 @@ class Question:
         zone_named(self.tz)
 
     @property
+    def by_product(self) -> bool:
+        return "product" in self.by
+
+    @property
     def keys(self) -> tuple[str, ...]:
         period = [name for name in ("day", "hour") if name in self.by]
-        return (*(["product_id"] if "product" in self.by else []), *period, "currency")
+        return (*(["product_id"] if self.by_product else []), *period, "currency")
 
     @property
     def columns(self) -> tuple[Metric | Ratio, ...]:
@@ -94,24 +98,16 @@ async def figures(read_model: FiguresReader, question: Question) -> pl.DataFrame
 
 
 async def _figures(read_model: FiguresReader, generation: int, question: Question) -> pl.DataFrame:
-    extent = await read_model.extent(generation)
-    periods = [] if extent is None else _periods(question, extent)
-    by_product = "product" in question.by
     try:
-        parts = [
-            await read_model.sums(
-                generation, projection.name, periods, by_product=by_product, products=question.products
-            )
-            if periods
-            else _nothing(projection, by_product)
-            for projection in FIGURES
-        ]
+        return await read_model.figures(generation, question)
     except OverflowError as error:
         raise SumTooLarge(f"{error}: ask for a shorter time or for fewer products at once") from error
-    return _answer(question, periods, parts)
 
 
-def _periods(question: Question, extent: tuple[int, int]) -> list[Period]:
+def periods_of(question: Question, extent: tuple[int, int] | None) -> list[Period]:
+    """What the figures of a generation are to be added up over; nothing where it has none."""
+    if extent is None:
+        return []
     zone = zone_named(question.tz)
     kind = days if "day" in question.by else hours if "hour" in question.by else whole
     return kind(zone, extent, question.asked)
@@ -122,9 +118,11 @@ def _nothing(projection: Projection, by_product: bool) -> pl.DataFrame:
     return pl.DataFrame(schema=dict.fromkeys(keys, pl.String) | {m.name: pl.Int64 for m in projection.metrics})
 
 
-def _answer(question: Question, periods: Sequence[Period], parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    keys = [*(["product_id"] if "product" in question.by else []), "period", "currency"]
-    joined = reduce(lambda left, right: left.join(right, on=keys, how="full", coalesce=True), parts)
+def answer_of(question: Question, periods: Sequence[Period], parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """`parts` are the sums over `periods` of each projection, as FIGURES has them; none are needed without periods."""
+    keys = [*(["product_id"] if question.by_product else []), "period", "currency"]
+    sums = parts if periods else [_nothing(projection, question.by_product) for projection in FIGURES]
+    joined = reduce(lambda left, right: left.join(right, on=keys, how="full", coalesce=True), sums)
     # A day that a clock change interrupts comes as two periods of one label.
     merged = joined.group_by(keys).agg([pl.col(metric.name).sum().cast(pl.Int64) for metric in METRICS])
     order = {label: index for index, label in enumerate(dict.fromkeys(one.label for one in periods))}

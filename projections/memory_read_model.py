@@ -22,8 +22,9 @@ from event_store.memory_inbox import MemoryInbox
 from event_store.memory_news import News
 from event_store.record import TopicPartition
 
-from .catalogue import PROJECTIONS
+from .catalogue import FIGURES, PROJECTIONS
 from .figure_table import schema_of, sum_keys
+from .figures import Question, answer_of, periods_of
 from .projection import Projection
 from .read_model import (
     Effect,
@@ -124,6 +125,22 @@ class MemoryReadModel:
         products: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         await asyncio.sleep(0)
+        return self._sums(generation, projection, periods, by_product, products)
+
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        await asyncio.sleep(0)
+        periods = periods_of(question, self._extent(generation))
+        parts = [self._sums(generation, one.name, periods, question.by_product, question.products) for one in FIGURES]
+        return answer_of(question, periods, parts)
+
+    def _sums(
+        self,
+        generation: int,
+        projection: str,
+        periods: Sequence[Period],
+        by_product: bool,
+        products: Sequence[str] | None,
+    ) -> pl.DataFrame:
         rows = self._rows(generation, projection)
         if products is not None:
             rows = rows.filter(pl.col("product_id").is_in(list(products)))
@@ -135,6 +152,9 @@ class MemoryReadModel:
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
         await asyncio.sleep(0)
+        return self._extent(generation)
+
+    def _extent(self, generation: int) -> tuple[int, int] | None:
         figures = [name for name, projection in self._projections.items() if "bucket" in projection.key]
         buckets = pl.concat([self._rows(generation, name).get_column("bucket") for name in figures])
         return (int(buckets.min()), int(buckets.max())) if len(buckets) else None  # type: ignore[arg-type]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import polars as pl
 
-from .figure_table import schema_of, sum_keys, upsert_statement
+from .figure_table import schema_of, sum_keys, sums_schema, upsert_statement
 from .projection import Projection
+from .read_model import Period
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
+
+    from event_store.postgres_database import Connection
 
 
 ROOM = "WITH (fillfactor = 70)"
@@ -65,6 +70,31 @@ def sums_statement(projection: Projection, *, by_product: bool, some_products: b
         JOIN {projection.table.__tablename__} ON bucket >= p.first_bucket AND bucket < p.end_bucket
         WHERE generation = $1 {of_products} GROUP BY {keys}
     """  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over periods, in one generation."""
+
+    generation: int
+    periods: Sequence[Period]
+    by_product: bool
+    products: Sequence[str] | None
+
+    async def of(self, connection: Connection, projection: Projection) -> pl.DataFrame:
+        """See `ReadModel.sums`."""
+        some_products = self.products is not None
+        statement = sums_statement(projection, by_product=self.by_product, some_products=some_products)
+        (labels, starts, ends) = ([getattr(one, name) for one in self.periods] for name in ("label", "start", "end"))
+        products = [] if self.products is None else [list(self.products)]
+        try:
+            found = await connection.fetch(statement, self.generation, labels, starts, ends, *products)
+        except asyncpg.NumericValueOutOfRangeError as error:
+            raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
+        rows = pl.DataFrame(
+            [tuple(row) for row in found], schema=sums_schema(projection, by_product=self.by_product), orient="row"
+        )
+        return rows.sort(sum_keys(by_product=self.by_product))
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:

@@ -16,9 +16,10 @@ from event_store.inbox import Position
 from event_store.postgres_database import NOW_US, PostgresDatabase, storable
 from event_store.record import TopicPartition
 
-from .figure_table import sum_keys, sums_schema
+from .catalogue import FIGURES
+from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
-from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement, sums_statement
+from .postgres_figures import Sums, columns_statement, extent_statement, frame_of, merge_statement
 from .projection import Projection
 from .read_model import (
     Effect,
@@ -182,24 +183,23 @@ class PostgresReadModel:
         by_product: bool,
         products: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        asked = self._projections[projection]
-        statement = sums_statement(asked, by_product=by_product, some_products=products is not None)
-        ranges = [[one.label for one in periods], [one.start for one in periods], [one.end for one in periods]]
-        values = [*ranges, *([] if products is None else [list(products)])]
+        asked = Sums(generation, periods, by_product, products)
+        return await self._database.read(lambda connection: asked.of(connection, self._projections[projection]))
 
-        async def add(connection: Connection) -> list[asyncpg.Record]:
-            try:
-                return await connection.fetch(statement, generation, *values)
-            except asyncpg.NumericValueOutOfRangeError as error:
-                raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        async def answer(connection: Connection) -> pl.DataFrame:
+            periods = periods_of(question, await self._extent(connection, generation))
+            asked = Sums(generation, periods, question.by_product, question.products)
+            parts = [await asked.of(connection, self._projections[one.name]) for one in FIGURES] if periods else []
+            return answer_of(question, periods, parts)
 
-        rows = [tuple(row) for row in await self._database.read(add)]
-        columns = sums_schema(asked, by_product=by_product)
-        return pl.DataFrame(rows, schema=columns, orient="row").sort(sum_keys(by_product=by_product))
+        return await self._database.read(answer)
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
-        statement = extent_statement(list(self._projections.values()))
-        row = await self._database.read(lambda connection: connection.fetchrow(statement, generation))
+        return await self._database.read(lambda connection: self._extent(connection, generation))
+
+    async def _extent(self, connection: Connection, generation: int) -> tuple[int, int] | None:
+        row = await connection.fetchrow(extent_statement(list(self._projections.values())), generation)
         return None if row is None or row[0] is None else (row[0], row[1])
 
     async def rows(self, generation: int, projection: str) -> pl.DataFrame:

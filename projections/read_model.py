@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
@@ -18,6 +18,9 @@ from event_store.errors import GenerationChanged
 from event_store.handled import HandledRanges, Range, holes
 from event_store.inbox import InboxEntry, Position
 from event_store.record import TopicPartition
+
+if TYPE_CHECKING:
+    from .figures import Question
 
 Increments = Mapping[str, pl.DataFrame]
 """Projection name → rows to merge, one per key, in key order."""
@@ -158,6 +161,19 @@ class FiguresReader(Protocol):
         """The first and the last bucket that any figure has; None before the first."""
         ...
 
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        """The answer of `figures.answer_of`: its extent and all its sums are of one moment.
+
+        Raises OverflowError where a sum does not fit into 64 bits, and QuestionError.
+        """
+        ...
+
+    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
+        """All rows of a projection, sorted by its key."""
+        ...
+
+
+class ReadModel(FiguresReader, Protocol):
     async def sums(
         self,
         generation: int,
@@ -174,12 +190,6 @@ class FiguresReader(Protocol):
         """
         ...
 
-    async def rows(self, generation: int, projection: str) -> pl.DataFrame:
-        """All rows of a projection, sorted by its key."""
-        ...
-
-
-class ReadModel(FiguresReader, Protocol):
     async def signing_key(self) -> bytes:
         """32 bytes, drawn once for each database, that only who reads it knows: processes sign with them."""
         ...

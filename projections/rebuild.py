@@ -93,7 +93,7 @@ class Rebuild:
     at_a_time: int = 6
     """Partitions read at a time. What they have ready together is counted together: an order's products lie in several
     partitions' sales, whose rows are then written once."""
-    backoff: Backoff = field(default_factory=lambda: Backoff(cap_s=5.0))
+    backoff: Backoff = field(default_factory=Backoff)
     lease_ttl_s: float = LEASE_TTL_S
     """How long a rebuild that died holds up the next one."""
     _begun: dict[TopicPartition, int] = field(default_factory=dict)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -11,8 +14,9 @@ import polars as pl
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .figure_table import schema_of, sum_keys, upsert_statement
+from .figure_table import schema_of, sum_keys, sums_schema, upsert_statement
 from .projection import Projection
+from .read_model import Period
 
 _DECODERS: Mapping[Any, Callable[[str], list[Any]]] = {
     pl.Int64: msgspec.json.Decoder(list[int]).decode,
@@ -70,6 +74,33 @@ def sums_statement(projection: Projection, *, by_product: bool, some_products: b
         WHERE generation = :generation AND bucket >= p.value ->> 1 AND bucket < p.value ->> 2 {of_products}
         GROUP BY {", ".join(keys)} ORDER BY {", ".join(keys)}
     """  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over periods, in one generation."""
+
+    generation: int
+    periods: Sequence[Period]
+    by_product: bool
+    products: Sequence[str] | None
+
+    def of(self, connection: sqlite3.Connection, projection: Projection) -> pl.DataFrame:
+        """See `ReadModel.sums`."""
+        some_products = self.products is not None
+        statement = sums_statement(projection, by_product=self.by_product, some_products=some_products)
+        values = {
+            "generation": self.generation,
+            "periods": json.dumps([(one.label, one.start, one.end) for one in self.periods]),
+            "products": json.dumps(list(self.products)) if self.products is not None else None,
+        }
+        try:
+            found = connection.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "integer overflow" not in str(error):
+                raise
+            raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
+        return pl.DataFrame(found, schema=sums_schema(projection, by_product=self.by_product), orient="row")
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:

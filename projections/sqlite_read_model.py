@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
 from event_store.sqlite_schema import open_tables
 
-from .figure_table import sums_schema
+from .catalogue import FIGURES as ADDED_UP
+from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
 from .projection import Projection
 from .read_model import (
@@ -38,13 +38,13 @@ from .read_model import (
 )
 from .revisions import FIGURES
 from .sqlite_figures import (
+    Sums,
     cells_of,
     columns_statement,
     extent_statement,
     frame_of,
     merge_cells,
     schema,
-    sums_statement,
     upsert_statements,
 )
 
@@ -177,28 +177,23 @@ class SqliteReadModel:
         by_product: bool,
         products: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        asked = self._projections[projection]
-        values = {
-            "generation": generation,
-            "periods": json.dumps([(one.label, one.start, one.end) for one in periods]),
-            "products": None if products is None else json.dumps(list(products)),
-        }
-        statement = sums_statement(asked, by_product=by_product, some_products=products is not None)
+        asked = Sums(generation, periods, by_product, products)
+        return await self._file.read(lambda connection: asked.of(connection, self._projections[projection]))
 
-        def add(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-            try:
-                return connection.execute(statement, values).fetchall()
-            except sqlite3.OperationalError as error:
-                if "integer overflow" not in str(error):
-                    raise
-                raise OverflowError(f"a sum of {projection} would go beyond 64 bits") from error
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        def answer(connection: sqlite3.Connection) -> pl.DataFrame:
+            periods = periods_of(question, self._extent(connection, generation))
+            asked = Sums(generation, periods, question.by_product, question.products)
+            parts = [asked.of(connection, self._projections[one.name]) for one in ADDED_UP] if periods else []
+            return answer_of(question, periods, parts)
 
-        columns = sums_schema(asked, by_product=by_product)
-        return pl.DataFrame(await self._file.read(add), schema=columns, orient="row")
+        return await self._file.read(answer)
 
     async def extent(self, generation: int) -> tuple[int, int] | None:
-        statement = extent_statement(list(self._projections.values()))
-        row = await self._file.read(lambda connection: connection.execute(statement, (generation,)).fetchone())
+        return await self._file.read(lambda connection: self._extent(connection, generation))
+
+    def _extent(self, connection: sqlite3.Connection, generation: int) -> tuple[int, int] | None:
+        row = connection.execute(extent_statement(list(self._projections.values())), (generation,)).fetchone()
         return None if row[0] is None else (row[0], row[1])
 
     async def rows(self, generation: int, projection: str) -> pl.DataFrame:

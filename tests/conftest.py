@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from tests.servers.commerce import SQLITE, PostgresShop, ShopDatabase, SqliteShop, version_of
 from tests.servers.kafka import Broker, new_broker
+from tests.servers.pgbouncer import POOLED, pooled
 from tests.servers.postgres import NEWEST, PostgresServer, running_postgres
 from tests.servers.secured_kafka import SecuredKafka, new_secured_kafka
 from tests.servers.valkey import Valkey, new_valkey
@@ -65,7 +66,12 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredK
 def postgres_of() -> Iterator[Callable[[int], PostgresServer]]:
     """A real PostgreSQL of each version, started by the first test of this worker that asks for it."""
     with ExitStack() as stack:
-        yield cache(lambda version: stack.enter_context(running_postgres(version)))
+
+        @cache
+        def of(version: int) -> PostgresServer:
+            return stack.enter_context(pooled(of(NEWEST)) if version == POOLED else running_postgres(version))
+
+        yield of
 
 
 @pytest.fixture(scope="session")

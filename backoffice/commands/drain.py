@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backoffice.failures import CommandFailed
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import PipelineStatus
+from event_store.errors import TransientError
 
 POLL_S = 0.25
 """The longest between two looks; a commit of the consumer is looked at as soon as it is seen."""
@@ -32,20 +34,45 @@ async def drain(
     pipeline: Pipeline,
     timeout_s: float | None = None,
     show: Callable[[PipelineStatus], None] = lambda _: None,
+    hindered: Callable[[str], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Drained:
     """Returns as soon as all that was accepted before one look is counted, or after `timeout_s` with what is left.
 
-    Dead rows and dead letters don't hold it up; `remarks` names them.
+    Dead rows and dead letters don't hold it up; `remarks` names them. A server that is away is waited for, and
+    `hindered` is told so once. Raises CommandFailed if it still is after `timeout_s`.
     """
     deadline = None if timeout_s is None else clock() + timeout_s
+    looks = _Looks(pipeline, show, hindered)
     while True:
-        status = await pipeline.status()
-        show(status)
+        status = await looks.look()
         left_s = POLL_S if deadline is None else deadline - clock()
-        if status.is_drained or left_s <= 0:
+        if status is not None and (status.is_drained or left_s <= 0):
             return Drained(status)
+        if left_s <= 0:
+            raise CommandFailed(f"Nobody can say whether everything is counted. {looks.trouble}", 1)
         await pipeline.read_model.wait_for_news(min(POLL_S, left_s))
+
+
+@dataclass(slots=True)
+class _Looks:
+    pipeline: Pipeline
+    show: Callable[[PipelineStatus], None]
+    hindered: Callable[[str], None]
+    trouble: str = ""
+    """What the last look failed at."""
+
+    async def look(self) -> PipelineStatus | None:
+        try:
+            status = await self.pipeline.status()
+        except TransientError as error:
+            if not self.trouble:
+                self.hindered(str(error))
+            self.trouble = str(error)
+            return None
+        self.trouble = ""
+        self.show(status)
+        return status
 
 
 def progress_line(status: PipelineStatus) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,17 @@ from rich.text import Text
 
 from backoffice.guarded_cache import CacheStatus
 from backoffice.pipeline import Pipeline
-from backoffice.pipeline_status import CompletenessStamp, PipelineStatus
+from backoffice.pipeline_status import (
+    CompletenessStamp,
+    CountedPartition,
+    DeadLetterCount,
+    GenerationStatus,
+    LaneStatus,
+    PartitionStatus,
+    PipelineStatus,
+    StatusWithoutLog,
+)
+from event_store.errors import LogUnavailable
 
 
 class NothingStartedError(Exception):
@@ -31,20 +41,26 @@ def require_files(files: Mapping[str, Path]) -> None:
         )
 
 
-def status_json(status: PipelineStatus) -> bytes:
+def status_json(status: PipelineStatus | StatusWithoutLog) -> bytes:
     return msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n"
 
 
-async def watched(pipeline: Pipeline, over_s: float) -> PipelineStatus:
-    """The status, with rates measured over `over_s`; without them for 0."""
-    if over_s:
-        await pipeline.completeness()
-        await asyncio.sleep(over_s)
-    return await pipeline.status()
+async def watched(pipeline: Pipeline, over_s: float) -> PipelineStatus | StatusWithoutLog:
+    """The status, with rates measured over `over_s`; without them for 0, or where the log is away."""
+    try:
+        if over_s:
+            await pipeline.completeness()
+            await asyncio.sleep(over_s)
+        return await pipeline.status()
+    except LogUnavailable as error:
+        return await pipeline.status_without_log(str(error))
 
 
-def print_status(console: Console, status: PipelineStatus) -> None:
-    console.print(Text(sentence(status.completeness), style=_STYLES[status.completeness.level]))
+def print_status(console: Console, status: PipelineStatus | StatusWithoutLog) -> None:
+    if isinstance(status, PipelineStatus):
+        console.print(Text(sentence(status.completeness), style=_STYLES[status.completeness.level]))
+    else:
+        console.print(Text(WITHOUT_LOG, style=_STYLES["broken"]))
     console.print(Group(*_parts(status)))
 
 
@@ -60,14 +76,18 @@ def sentence(stamp: CompletenessStamp) -> str:
 
 
 _STYLES = {"ok": "green", "late": "yellow", "broken": "bold red"}
+WITHOUT_LOG = (
+    "The log can't be reached, so nobody can say how complete the figures are. This is what the databases say."
+)
 
 
-def _parts(status: PipelineStatus) -> list[RenderableType]:
-    parts: list[RenderableType] = ["", _lanes(status), "", _partitions(status)]
+def _parts(status: PipelineStatus | StatusWithoutLog) -> list[RenderableType]:
+    partitions = _partitions(status) if isinstance(status, PipelineStatus) else _counted(status)
+    parts: list[RenderableType] = ["", _lanes(status.lanes), "", partitions]
     parts += [Text(f"  {line}", style="yellow") for line in _remarks(status)]
     if status.dead_letters:
-        parts += ["", _dead_letters(status)]
-    parts += ["", _generations(status)]
+        parts += ["", _dead_letters(status.dead_letters)]
+    parts += ["", _generations(status.generations)]
     if status.cache is not None and not status.cache.usable:
         parts += ["", Text(_without_cache(status.cache), style="yellow")]
     return parts
@@ -77,10 +97,10 @@ def _without_cache(cache: CacheStatus) -> str:
     return f"The cache at {cache.address} can't be used, and the database answers instead: {cache.detail}"
 
 
-def _lanes(status: PipelineStatus) -> Table:
+def _lanes(lanes: Sequence[LaneStatus]) -> Table:
     numbers = ["ready", "claimed", "failed", "dead", "sent", "sent/s", "oldest waiting"]
     table = _table("Outbox", ["lane"], numbers, ["relay"])
-    for one in status.lanes:
+    for one in lanes:
         counts = (one.ready, one.claimed, one.failed, one.dead, one.sent, _rate(one.sent_per_s))
         waits = _seconds(one.oldest_waiting_s) if one.waiting else ""
         table.add_row(f"{one.topic}/{one.partition}", *map(str, counts), waits, Text(one.owner or "nobody"))
@@ -99,12 +119,25 @@ def _partitions(status: PipelineStatus) -> Table:
     return table
 
 
+def _counted(status: StatusWithoutLog) -> Table:
+    numbers = ["position", "repeats", "dead", "holes", "rebalances"]
+    table = _table(f"Figures{_at_work(status.consumers)}", ["partition"], numbers, ["consumer"])
+    for one in status.partitions:
+        cells = (one.position, one.duplicates, one.dead, len(one.holes), one.rebalances)
+        table.add_row(f"{one.topic}/{one.partition}", *map(str, cells), Text(one.consumer or "nobody"))
+    return table
+
+
 def _measured(status: PipelineStatus) -> str:
-    consumers = f"; {status.consumers} {'consumer' if status.consumers == 1 else 'consumers'} at work"
+    consumers = _at_work(status.consumers)
     return consumers if status.rates_over_s is None else f"{consumers}; rates over {status.rates_over_s:.1f} s"
 
 
-def _remarks(status: PipelineStatus) -> list[str]:
+def _at_work(consumers: int) -> str:
+    return f"; {consumers} {'consumer' if consumers == 1 else 'consumers'} at work"
+
+
+def _remarks(status: PipelineStatus | StatusWithoutLog) -> list[str]:
     """What a row of the tables has no room for."""
     remarks = [
         f"lane {one.topic}/{one.partition} failed {one.failures} times: {one.error}"
@@ -112,28 +145,34 @@ def _remarks(status: PipelineStatus) -> list[str]:
         if one.failures and one.error
     ]
     for one in status.partitions:
-        place = f"{one.topic}/{one.partition}"
-        if one.log_changed:
-            remarks.append(f"{place}: the log has {one.log_begin} to {one.log_end}, the position is {one.position}")
-        if one.stopped is not None:
-            remarks.append(f"{place} is stopped: {one.stopped}")
-        remarks += [
-            f"{place}: the log has not shown {hole.first_sequence} to {hole.last_sequence} of {hole.source}"
-            for hole in one.holes
-        ]
+        remarks += _of_partition(one)
     return remarks
 
 
-def _dead_letters(status: PipelineStatus) -> Table:
+def _of_partition(one: PartitionStatus | CountedPartition) -> list[str]:
+    place = f"{one.topic}/{one.partition}"
+    remarks = []
+    if isinstance(one, PartitionStatus) and one.log_changed:
+        remarks.append(f"{place}: the log has {one.log_begin} to {one.log_end}, the position is {one.position}")
+    if one.stopped is not None:
+        remarks.append(f"{place} is stopped: {one.stopped}")
+    remarks += [
+        f"{place}: the log has not shown {hole.first_sequence} to {hole.last_sequence} of {hole.source}"
+        for hole in one.holes
+    ]
+    return remarks
+
+
+def _dead_letters(dead_letters: Sequence[DeadLetterCount]) -> Table:
     table = _table("Dead letters", ["reason"], ["events"], ["newest"])
-    for one in status.dead_letters:
+    for one in dead_letters:
         table.add_row(Text(one.reason), str(one.events), Text(one.newest_detail))
     return table
 
 
-def _generations(status: PipelineStatus) -> Table:
+def _generations(generations: Sequence[GenerationStatus]) -> Table:
     table = _table("Generations", ["number", "state", "made", "served"], [], ["note"])
-    for one in status.generations:
+    for one in generations:
         served = one.served_at.isoformat(timespec="seconds") if one.served_at else ""
         made = one.created_at.isoformat(timespec="seconds")
         table.add_row(str(one.number), one.state, made, served, Text(one.note))

@@ -192,8 +192,9 @@ async def test_a_page_that_only_shows_figures_looks_too(shop: Shop) -> None:
 async def test_the_command_looks_twice_unless_told_not_to(shop: Shop) -> None:
     seconds = itertools.count(1)
     ports = (shop.outbox, shop.log, shop.read_model, shop.leases)
-    assert (await watched(Pipeline(*ports, now_us=lambda: next(seconds) * 1_000_000), 0)).rates_over_s is None
-    assert (await watched(Pipeline(*ports, now_us=lambda: next(seconds) * 1_000_000), 0.001)).rates_over_s == 1
+    pipelines = [Pipeline(*ports, now_us=lambda: next(seconds) * 1_000_000) for _ in range(2)]
+    looked = [await watched(pipeline, over_s) for pipeline, over_s in zip(pipelines, (0, 0.001), strict=True)]
+    assert [isinstance(one, PipelineStatus) and one.rates_over_s for one in looked] == [None, 1]
 
 
 async def test_a_generation_that_is_built_says_how_far_it_has_come(shop: Shop) -> None:

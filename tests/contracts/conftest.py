@@ -36,11 +36,11 @@ from projections.memory_read_model import MemoryReadModel
 from projections.postgres_read_model import PostgresReadModel
 from projections.read_model import ReadModel
 from projections.sqlite_read_model import SqliteReadModel
+from tests.servers.commerce import BEHIND_A_POOLER, EVERY, POSTGRES, version_of
 from tests.servers.kafka import Broker
-from tests.servers.postgres import NEWEST, PostgresServer, older_versions
+from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import Valkey
 
-POSTGRES = "postgres"
 CACHE_TTL_S = 0.3
 """Of the caches under test."""
 LANES = {"catalog-events": 2, "order-events": 1}
@@ -153,12 +153,12 @@ async def valkey_cache(place: Place) -> Cache:
 
 
 def on_postgres(opener: Callable[[Place, int], Awaitable[C]]) -> Openers[C]:
-    """One for each version that is there, the newest first."""
+    """One for each version that is there, the newest first, and one behind a pooler."""
 
-    def on(version: int) -> Callable[[Place], Awaitable[C]]:
-        return lambda place: opener(place, version)
+    def on(kind: str) -> Callable[[Place], Awaitable[C]]:
+        return lambda place: opener(place, version_of(kind))
 
-    return {POSTGRES: on(NEWEST), **{f"{POSTGRES} {version}": on(version) for version in older_versions()}}
+    return {kind: on(kind) for kind in EVERY if kind.startswith(POSTGRES)}
 
 
 LOGS: Openers[Log] = {"memory": memory_log, "sqlite": sqlite_log, "kafka": kafka_log}
@@ -179,10 +179,15 @@ CACHES: Openers[Cache] = {"memory": memory_cache, "valkey": valkey_cache}
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
-    """Every contract is held over every back end; over older servers where its module says that it matters there."""
+    """Every contract is held over every back end; over older servers and behind a pooler where its module says that it
+
+    matters there.
+    """
     for door in DOORS.keys() & set(metafunc.fixturenames):
         with_older = getattr(metafunc.module, "WITH_OLDER_SERVERS", False)
         names = [name for name in DOORS[door] if with_older or not name.startswith(f"{POSTGRES} ")]
+        if metafunc.definition.get_closest_marker("notified"):
+            names = [name for name in names if name != BEHIND_A_POOLER]
         metafunc.parametrize(door, names, indirect=True)
 
 

@@ -237,6 +237,7 @@ async def test_a_batch_that_takes_the_serving_generation_for_another_is_refused(
     assert await gross(read_model, generation) == {}
 
 
+@pytest.mark.notified
 async def test_a_commit_is_news_for_those_who_show_figures(
     read_model: ReadModel, open_read_model: Open[ReadModel]
 ) -> None:

@@ -21,14 +21,14 @@ from backoffice.cached_figures import CachedFigures, rank_of
 from backoffice.guarded_cache import GuardedCache
 from backoffice.memory_cache import MemoryCache
 from event_store.memory_news import News
+from projections.figures import Question, figures
 from projections.memory_read_model import MemoryReadModel
-from projections.read_model import FiguresReader, FiguresVersion, Period
+from projections.read_model import FiguresReader, FiguresVersion
 from tests.contracts.effects import Batch, commit, sold
 from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 
 T = TypeVar("T")
 
-EVER = [Period("", 0, 1 << 40)]
 PAUSES_S = (0, 0, 0, 0.002, 0.01, 0.3)
 Figures = dict[str, int]
 """Product → gross."""
@@ -42,8 +42,8 @@ class History:
 
     def note(self, read_model: MemoryReadModel) -> None:
         version = at_once(MemoryReadModel.version(read_model))
-        sums = MemoryReadModel.sums(read_model, version.generation, "sales", EVER, by_product=True)
-        self.seen.append((version, gross_of(at_once(sums))))
+        answer = MemoryReadModel.figures(read_model, version.generation, Question(("product",)))
+        self.seen.append((version, gross_of(at_once(answer))))
 
 
 def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -75,7 +75,7 @@ class SlowReadModel(MemoryReadModel):
         super().__init__(loop.now_us)
         self._chance = chance
         self.pauses_s: Sequence[float] = PAUSES_S
-        self.sums_asked = 0
+        self.figures_asked = 0
         history.note(self)
         self._news = Noted(history, self)
 
@@ -85,9 +85,9 @@ class SlowReadModel(MemoryReadModel):
     async def version(self) -> FiguresVersion:
         return await self._slowly(super().version)
 
-    async def sums(self, *args: Any, **options: Any) -> pl.DataFrame:
-        self.sums_asked += 1
-        return await self._slowly(partial(super().sums, *args, **options))
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
+        self.figures_asked += 1
+        return await self._slowly(partial(super().figures, generation, question))
 
     async def _slowly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await asyncio.sleep(self._chance.choice(self.pauses_s))
@@ -172,13 +172,8 @@ def gross_of(rows: pl.DataFrame) -> Figures:
     return dict(zip(rows["product_id"].to_list(), rows["gross_minor"].to_list(), strict=True))
 
 
-async def asked(reader: FiguresReader, products: Sequence[str] | None = None) -> Figures:
-    """As `figures` asks: again, where another generation began to serve meanwhile."""
-    while True:
-        generation = await reader.serving()
-        rows = await reader.sums(generation, "sales", EVER, by_product=True, products=products)
-        if await reader.serving() == generation:
-            return gross_of(rows)
+async def asked(reader: FiguresReader, products: tuple[str, ...] | None = None) -> Figures:
+    return gross_of(await figures(reader, Question(("product",), products=products)))
 
 
 @dataclass(slots=True)
@@ -224,7 +219,7 @@ class World:
         """Each answer is that of a version between the question and the answer, so none goes back behind another."""
         for _ in range(times):
             first = len(self.history.seen) - 1
-            products = self.chance.choice((None, ["a"], ["b"]))
+            products = self.chance.choice((None, ("a",), ("b",)))
             answer = await asked(reader, products)
             possible = [_of(figures, products) for _, figures in self.history.seen[first:]]
             assert answer in possible, (products, answer, possible)
@@ -269,17 +264,17 @@ def test_an_honest_cache_spares_the_database_its_additions() -> None:
     async def main(loop: VirtualTimeLoop) -> tuple[int, Counter[str]]:
         world = World(loop, random.Random(1))
         await world.write(3)
-        before = world.read_model.sums_asked
+        before = world.read_model.figures_asked
         shared = MemoryCache()
         readers = [world.reader(shared) for _ in range(3)]
         for reader in readers:
             await asked(reader)
             await asyncio.sleep(0.1)
             await asked(reader)
-        return world.read_model.sums_asked - before, world.observed.tally
+        return world.read_model.figures_asked - before, world.observed.tally
 
-    (sums_asked, tally) = run_virtual(main)
-    assert sums_asked == 1
+    (figures_asked, tally) = run_virtual(main)
+    assert figures_asked == 1
     assert (tally["hit"], tally["miss"]) == (5, 1)
 
 
@@ -291,7 +286,7 @@ def test_those_who_ask_the_same_at_the_same_time_share_one_addition(leaving: int
         world = World(loop, random.Random(2))
         await world.write(3)
         world.read_model.pauses_s = (0.01,)
-        before = world.read_model.sums_asked
+        before = world.read_model.figures_asked
         reader = world.reader(MemoryCache())
         asking = [asyncio.create_task(asked(reader)) for _ in range(20)]
         await asyncio.sleep(0.05)
@@ -300,10 +295,10 @@ def test_those_who_ask_the_same_at_the_same_time_share_one_addition(leaving: int
         answers = await asyncio.gather(*asking[leaving:])
         assert all(answer == world.history.seen[-1][1] for answer in answers)
         assert not loop.unhandled
-        return world.read_model.sums_asked - before, answers
+        return world.read_model.figures_asked - before, answers
 
-    (sums_asked, answers) = run_virtual(main)
-    assert sums_asked == 1
+    (figures_asked, answers) = run_virtual(main)
+    assert figures_asked == 1
     assert len(answers) == 20 - leaving
 
 
@@ -314,7 +309,7 @@ def test_what_was_counted_while_it_was_added_up_is_not_kept() -> None:
         world.read_model.pauses_s = (0.1,)
 
         async def counted_meanwhile() -> None:
-            while not world.read_model.sums_asked:
+            while not world.read_model.figures_asked:
                 await asyncio.sleep(0.01)
             await commit(world.read_model, await world.read_model.serving(), world._batch(1, "a", 1))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 
+from event_store.backoff import Backoff
 from event_store.envelope import stamp
 from event_store.errors import LogUnavailable, StorageUnavailable, UnknownTopic
 from event_store.memory_log import MemoryLog
@@ -228,3 +230,89 @@ def test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says
         await running
 
     in_virtual_time(away)
+
+
+OUTAGE_S = 600.0
+
+
+class _Unplugged(MemoryLog):
+    """A log that is away for those of its partitions that are named."""
+
+    away: frozenset[TopicPartition] = frozenset()
+    attempts = 0
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        if tp in self.away:
+            self.attempts += 1
+            raise LogUnavailable("away")
+        return await super().append(tp, records)
+
+
+async def _unplugged(line: Line, *products: str) -> _Unplugged:
+    """The line's log from now on, away for the lanes of these products; each has something to send."""
+    line.log = log = _Unplugged(line.now_us)
+    await line.prepare()
+    line.write([one for product in products for one in views(3, product)])
+    log.away = frozenset(_lane_of(line, product) for product in products)
+    assert len(log.away) == len(products)
+    return log
+
+
+def test_after_a_long_outage_everything_is_sent_within_seconds_and_meanwhile_the_log_is_asked_for_seldom() -> None:
+    async def long_away(line: Line) -> None:
+        log = await _unplugged(line, "lantern", "teapot")
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(backoff=Backoff()).run(stop))
+        await asyncio.sleep(OUTAGE_S)
+        assert OUTAGE_S / 5 <= log.attempts / 2 <= OUTAGE_S / 2.5 + 10
+        log.away = frozenset()
+        await asyncio.sleep(5.1)
+        assert len(line.shown()) == 6
+        stop.set()
+        await running
+
+    in_virtual_time(long_away)
+
+
+class _Uneven(Backoff):
+    """The first to fail waits a little, everybody else for ages."""
+
+    waits: ClassVar[list[float]] = []
+
+    def wait_s(self, failures: int) -> float:
+        self.waits.append(10.0 if not self.waits else 10_000.0)
+        return self.waits[-1]
+
+
+def test_the_first_lane_that_the_log_takes_again_brings_the_others_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Uneven, "waits", [])
+
+    async def back_again(line: Line) -> None:
+        log = await _unplugged(line, "lantern", "teapot")
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(backoff=_Uneven()).run(stop))
+        await asyncio.sleep(5.0)
+        assert len(_Uneven.waits) == 2
+        log.away = frozenset()
+        await asyncio.sleep(10.0)
+        assert len(line.shown()) == 6
+        stop.set()
+        await running
+
+    in_virtual_time(back_again)
+
+
+def test_a_lane_that_alone_fails_is_not_tried_more_often_because_the_others_go() -> None:
+    async def one_is_away(line: Line) -> None:
+        log = await _unplugged(line, "lantern")
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(backoff=Backoff()).run(stop))
+        for _ in range(600):
+            line.write(views(1, "teapot"))
+            await asyncio.sleep(OUTAGE_S / 600)
+        assert log.attempts <= OUTAGE_S / 2.5 + 10
+        assert len(line.shown()) >= 599
+        stop.set()
+        await running
+
+    in_virtual_time(one_is_away)

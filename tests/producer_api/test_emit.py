@@ -22,6 +22,7 @@ from event_store.codec import Codec, Decoded
 from event_store.envelope import stamp
 from event_store.events import EVENT_TYPES
 from event_store.topics import PARTITIONS, partition_for
+from event_store.traceparent import FORM, traceparent_in
 from producer_api.commerce import IntakeReport, TakeIn
 from producer_api.events import judge
 from producer_api.postgres_emit import SELECT_MAKE, emit_schema, renew_emit
@@ -93,13 +94,38 @@ async def test_an_event_of_every_type_waits_in_its_lane_as_the_intake_would_have
     [row] = await client.fetch(SELECT_WRITTEN)
     partition = partition_for(key.encode(), PARTITIONS[topic])
     assert tuple(row)[:4] == (topic, partition, event_id, key)
-    assert alike(decoded(row["payload"]), decoded(draft.payload))
+    assert written_alike(row["payload"], draft.payload)
+
+
+def written_alike(one: bytes, other: bytes) -> bool:
+    """But for the id that each drew for itself. Reading drops a trace context that is none, so it is held apart."""
+    (first, second) = (json.loads(payload).get("traceparent") for payload in (one, other))
+    return first == second and alike(decoded(one), decoded(other))
 
 
 def alike(one: Decoded, other: Decoded) -> bool:
-    """But for the id that each drew for itself."""
     (first, second) = (msgspec.to_builtins(envelope) for envelope in (one.envelope, other.envelope))
     return {**first, "id": ""} == {**second, "id": ""}
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+(_TRACE_ID, _SPAN_ID) = (TRACE[3:35], TRACE[36:52])
+UNTRACED: tuple[Any, ...] = (
+    *(None, 7, [], "", TRACE.upper(), f"{TRACE}-x", f"{TRACE}\n", f" {TRACE}", TRACE[:-1], TRACE.replace("-", "0")),
+    *(f"ff{TRACE[2:]}", TRACE.replace(_TRACE_ID, "0" * 32), TRACE.replace(_SPAN_ID, "0" * 16)),
+)
+
+
+@pytest.mark.parametrize("trace", [TRACE, TRACE[:-1] + "0", "fe" + TRACE[2:], *UNTRACED], ids=repr)
+async def test_a_trace_context_goes_on_with_the_event_and_what_is_none_is_dropped(client: Client, trace: Any) -> None:
+    event = sample(traceparent=trace, tracestate="vendor=1")
+    draft = judge(CODEC, json.dumps(event).encode(), now_us()).draft
+    assert draft is not None
+    await emit(client, event)
+    [row] = await client.fetch(SELECT_WRITTEN)
+    assert json.loads(row["payload"]).get("traceparent") == (None if trace in UNTRACED else trace)
+    assert written_alike(row["payload"], draft.payload)
+    assert traceparent_in(row["payload"]) == (trace if trace == TRACE or str(trace).startswith("fe") else None)
 
 
 def now_us() -> int:
@@ -321,6 +347,19 @@ TIMES = st.one_of(
 )
 
 
+_HEX = "0123456789abcdef"
+TRACES = st.one_of(
+    st.from_regex(FORM, fullmatch=True),
+    # One character of a good one is another.
+    st.builds(
+        lambda at, other: TRACE[:at] + other + TRACE[at + 1 :],
+        st.integers(0, len(TRACE)),
+        st.sampled_from([*_HEX, *"gF-_ \n", "", "00", "\N{ARABIC-INDIC DIGIT ONE}"]),
+    ),
+    st.sampled_from(UNTRACED),
+)
+
+
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
@@ -332,6 +371,8 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 def events(draw: st.DrawFn) -> Any:
     """A good event with up to three of its places changed to something else, or taken away."""
     event = sample(draw(st.sampled_from(list(TYPES))))
+    if draw(st.booleans()):
+        event["traceparent"] = draw(st.one_of(TRACES, VALUES))
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.sampled_from(list(_objects(event))))
         name = draw(st.sampled_from([*place, "added"]))
@@ -355,7 +396,7 @@ async def test_it_takes_exactly_what_the_intake_takes_and_writes_the_same(client
         assert is_taken == (draft is not None)
         if draft is not None:
             [row] = await client.fetch(SELECT_WRITTEN)
-            assert alike(decoded(row["payload"]), decoded(draft.payload))
+            assert written_alike(row["payload"], draft.payload)
     finally:
         await block.rollback()
 

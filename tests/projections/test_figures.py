@@ -26,7 +26,6 @@ from projections.figures import (
 )
 from projections.memory_read_model import MemoryReadModel
 from projections.periods import Range, UnknownZone
-from projections.read_model import Period
 from projections.sqlite_read_model import SqliteReadModel
 from tests.web.shop import Shop, busy_days, liked, viewed
 
@@ -198,15 +197,7 @@ class SwitchedMeanwhile(MemoryReadModel):
 
     waiting = True
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
+    async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         if self.waiting:
             self.waiting = False
             number = await self.begin_generation("a rebuild")
@@ -215,7 +206,7 @@ class SwitchedMeanwhile(MemoryReadModel):
             self._cells[number].inbox = self._cells[generation].inbox
             await self.switch(number, "it is equal")
             await self.abandon(generation, "not needed")
-        return await super().sums(generation, projection, periods, by_product=by_product, products=products)
+        return await super().figures(generation, question)
 
 
 async def test_an_answer_is_of_one_generation_even_if_another_begins_to_serve_meanwhile() -> None:

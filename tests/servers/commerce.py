@@ -22,6 +22,8 @@ from producer_api.commerce import Commerce
 from producer_api.postgres_commerce import PostgresCommerce
 from producer_api.sqlite_commerce import SqliteCommerce
 
+from . import pgbouncer
+from .pgbouncer import POOLED
 from .postgres import NEWEST, PostgresServer, older_versions
 
 T = TypeVar("T")
@@ -30,8 +32,13 @@ Rows = Callable[[str], Sequence[Any]]
 SQLITE = "sqlite"
 POSTGRES = "postgres"
 EITHER = (SQLITE, POSTGRES)
-EVERY = (*EITHER, *(f"{POSTGRES} {version}" for version in older_versions()))
-"""For what is to hold on the oldest server that is there, too."""
+BEHIND_A_POOLER = f"{POSTGRES} pooled"
+EVERY = (
+    *EITHER,
+    *(f"{POSTGRES} {version}" for version in older_versions()),
+    *([BEHIND_A_POOLER] if pgbouncer.is_there() else []),
+)
+"""For what is to hold on the oldest server that is there, too, and behind a pooler."""
 
 WRITTEN_TO = "products, orders, outbox, kept_answers"
 TABLES = (
@@ -50,6 +57,8 @@ CREATE TRIGGER broken BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION break_it
 
 def version_of(kind: str) -> int:
     """Of PostgreSQL."""
+    if kind == BEHIND_A_POOLER:
+        return POOLED
     version = kind.partition(" ")[2]
     return int(version) if version else NEWEST
 
@@ -140,7 +149,7 @@ class PostgresShop:
         self._thread.start()
         self._server = server
         self._name = self._run(server.create_migrated_database())
-        self.url = server.url(self._name)
+        self.url = server.direct_url(self._name)
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._is_made = False
 

