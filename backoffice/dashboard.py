@@ -20,6 +20,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from projections.kept_figures import KeptFigures
 from projections.periods import zone_named
 
 from . import health, metrics
@@ -76,12 +77,14 @@ def create_dashboard(
     zone_named(default_tz)
     of_process = registry or CollectorRegistry()
     streams_gauge(of_process).set_function(lambda: live.streams)
-    sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, default_tz)
+    kept = KeptFigures(pipeline.read_model)
+    sources = Sources(CachedFigures(kept, cache), pipeline, default_tz)
     return Litestar(
         route_handlers=_handlers(sources, live, of_process, schema_trouble),
         middleware=[LoopbackOnly()] if loopback_only else [],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),
+        on_shutdown=[kept.close],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
         openapi_config=OpenAPIConfig(
             title="Countinghouse: figures and status",
