@@ -90,11 +90,14 @@ class KeptFigures:
             return None
         begun_before = self._begun
         async with self._turn:
-            if self._kept is not None and self._done <= begun_before:
-                await self._look(self._kept)
+            if self._done <= begun_before:
+                await self._look()
             return self._kept
 
-    async def _look(self, kept: KeptRows) -> None:
+    async def _look(self) -> None:
+        kept = self._kept
+        if kept is None:
+            return
         self._begun += 1
         number = self._begun
         changes = await self.read_model.changes(kept.version, MOST_CHANGED_ROWS)

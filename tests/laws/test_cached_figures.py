@@ -218,7 +218,7 @@ class World:
     def reader(self, cache: Cache) -> CachedFigures:
         return CachedFigures(self.read_model, GuardedCache(cache, self.observed))
 
-    async def read(self, reader: CachedFigures, times: int) -> None:
+    async def read(self, reader: FiguresReader, times: int) -> None:
         """Each answer is that of a version between the question and the answer, so none goes back behind another."""
         for _ in range(times):
             first = len(self.history.seen) - 1

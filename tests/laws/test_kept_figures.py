@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backoffice.cached_figures import CachedFigures
 from event_store.errors import StorageUnavailable
 from projections.catalogue import PROJECTIONS
 from projections.kept_figures import KeptFigures
@@ -73,7 +74,7 @@ def lived(seed: int, readers: int, *, is_cached: bool) -> int:
         kept = KeptFigures(world.read_model, clock=lambda: 0.0)
         cached = world.reader(LyingCache(world.chance, 0.5))
         cached.read_model = kept
-        reader = cached if is_cached else kept
+        reader: CachedFigures | KeptFigures = cached if is_cached else kept
         await asyncio.gather(world.write(25), *(world.read(reader, 20) for _ in range(readers)))
         await cached.cache.close()
         await kept.close()
