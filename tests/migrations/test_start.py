@@ -62,7 +62,7 @@ async def test_a_command_refuses_a_server_database_that_is_not_migrated_in_one_l
     (line,) = refused.stderr.splitlines()
     shown = empty_postgres_url.replace(PASSWORD.replace(" ", "%20"), "***")
     assert line == (
-        f"{SETTING}: {shown} isn't migrated: it has nothing of lease, nothing of figures, and lease_0001, figures_0001 "
+        f"{SETTING}: {shown} isn't migrated: it has nothing of lease, nothing of figures, and lease_0001, figures_0002 "
         "is needed; run `countinghouse migrate`."
     )
     assert await Place(empty_postgres_url).tables() == set()
@@ -96,12 +96,12 @@ async def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(
     unchecked = shop.run("migrate", "--check")
     assert unchecked.returncode == 1
     assert "to be migrated to commerce_0001" in unchecked.stdout
-    assert "to be migrated to lease_0001, figures_0001" in unchecked.stdout
+    assert "to be migrated to lease_0001, figures_0002" in unchecked.stdout
     assert await Place(empty_postgres_url).tables() == set()
     (commerce, backoffice) = shop.ok("migrate").splitlines()
     assert commerce == f"commerce database sqlite+aiosqlite:///{shop.commerce_db}: commerce_0001 applied."
     assert backoffice.startswith("back-office database postgresql+asyncpg://postgres:***@127.0.0.1:")
-    assert backoffice.endswith(": lease_0001, figures_0001 applied.")
+    assert backoffice.endswith(": lease_0001, figures_0001, figures_0002 applied.")
     (commerce, backoffice) = shop.ok("migrate").splitlines()
     assert commerce.endswith(": at head (lease_0001, outbox_0001, commerce_0001).")
     assert shop.ok("migrate", "--check").splitlines() == [commerce, backoffice]
