@@ -20,7 +20,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
-from projections.kept_figures import KeptFigures
+from projections.kept_figures import MOST_ROWS, KeptFigures
 from projections.periods import zone_named
 
 from . import health, metrics
@@ -67,17 +67,19 @@ def create_dashboard(
     loopback_only: bool = True,
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
+    most_kept_rows: int = MOST_ROWS,
 ) -> Litestar:
     """The dashboard as an ASGI application. The pipeline's ports stay their owner's to close.
 
     `default_tz` is the zone of pages that name none. `loopback_only` answers no other host name than this machine's
     own; say False where it was told to listen on another address. `registry` has the process's own metrics;
-    `schema_trouble` says what the databases have still to get before it is ready. Raises UnknownZone.
+    `schema_trouble` says what the databases have still to get before it is ready; of figures with more rows than
+    `most_kept_rows` nothing is kept in memory. Raises UnknownZone.
     """
     zone_named(default_tz)
     of_process = registry or CollectorRegistry()
     streams_gauge(of_process).set_function(lambda: live.streams)
-    kept = KeptFigures(pipeline.read_model)
+    kept = KeptFigures(pipeline.read_model, most_kept_rows)
     sources = Sources(CachedFigures(kept, cache), pipeline, default_tz)
     return Litestar(
         route_handlers=_handlers(sources, live, of_process, schema_trouble),
