@@ -70,7 +70,7 @@ PAGES = {
     "API, all days": "/api/figures?by=day&tz=Europe/London",
 }
 TIMES = 60
-FEW_TIMES = 11
+FEW_TIMES = 5
 READING_S = 10.0
 """Time enough to read everything."""
 Step = Callable[[], Awaitable[object]]
@@ -127,7 +127,7 @@ class Shop:
     ) -> AsyncIterator[tuple[httpx.AsyncClient, GuardedCache]]:
         guarded = GuardedCache(cache, Silence())
         leases = MemoryLeases(lambda: time.time_ns() // 1000)
-        pipeline = Pipeline(self.outbox, self.log, leases, self.read_model, guarded)
+        pipeline = Pipeline(self.outbox, self.log, self.read_model, leases, guarded)
         app: Any = create_dashboard(pipeline, guarded, Live(self.read_model, guarded), most_kept_rows=most_kept_rows)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
