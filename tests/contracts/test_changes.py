@@ -132,10 +132,10 @@ async def test_nothing_is_said_of_a_version_of_another_generation(read_model: Re
 async def test_a_generation_built_where_another_was_given_up_has_changed_only_its_own_days(
     read_model: ReadModel,
 ) -> None:
+    generation = await read_model.serving()
     given_up = await read_model.begin_generation("rebuild")
     await commit(read_model, given_up, Batch(9, on(TODAY)), serving=False)
     await read_model.abandon(given_up, "refused")
-    generation = await read_model.serving()
     before = await read_model.version()
     await commit(read_model, generation, Batch(1, on(TODAY + 1)))
     assert await days_since(read_model, before) == [TODAY + 1]
