@@ -14,7 +14,7 @@ import io
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import polars as pl
@@ -22,7 +22,7 @@ import polars as pl
 from event_store.errors import EventStoreError
 from projections.catalogue import PROJECTIONS
 from projections.figures import Question
-from projections.read_model import FiguresVersion, ReadModel
+from projections.read_model import FiguresReader, FiguresVersion
 
 from .guarded_cache import GuardedCache, NotOurs
 
@@ -39,11 +39,17 @@ Compute = Callable[[], Coroutine[Any, Any, pl.DataFrame]]
 _METRICS = {projection.name: list(projection.columns) for projection in PROJECTIONS}
 
 
+class SigningReader(FiguresReader, Protocol):
+    async def signing_key(self) -> bytes:
+        """See `ReadModel.signing_key`."""
+        ...
+
+
 @dataclass(slots=True)
 class CachedFigures:
-    """A FiguresReader over the read model. Both stay their owner's to close."""
+    """A FiguresReader over the read model, or over what is kept of it. Both stay their owner's to close."""
 
-    read_model: ReadModel
+    read_model: SigningReader
     cache: GuardedCache
     _signing_key: bytes | None = None
     _under_way: dict[tuple[str, bytes], asyncio.Task[pl.DataFrame]] = field(default_factory=dict)

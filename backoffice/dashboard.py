@@ -24,6 +24,7 @@ from event_store.history import History
 from event_store.tokens import Scope as TokenScope
 from projections.catalogue import FIGURES
 from projections.explain import Explainer
+from projections.kept_figures import MOST_ROWS, KeptFigures
 from projections.periods import zone_named
 
 from . import health, metrics
@@ -71,7 +72,7 @@ SECURITY_HEADERS = {
 }
 
 
-def create_dashboard(
+def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together from
     pipeline: Pipeline,
     cache: GuardedCache,
     live: Live,
@@ -81,6 +82,7 @@ def create_dashboard(
     default_tz: str = "UTC",
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
+    most_kept_rows: int = MOST_ROWS,
 ) -> Litestar:
     """The dashboard as an ASGI application. The pipeline's ports and the log of `history`
 
@@ -88,18 +90,21 @@ def create_dashboard(
 
     `default_tz` is the zone of pages that name none. Where the gate's site is local, no other host name than this
     machine's own is answered, and the one that a proxy in front has. `registry` has the process's own metrics;
-    `schema_trouble` says what the databases have still to get before it is ready. Raises UnknownZone.
+    `schema_trouble` says what the databases have still to get before it is ready; of figures with more rows than
+    `most_kept_rows` nothing is kept in memory. Raises UnknownZone.
     """
     zone_named(default_tz)
     of_process = registry or CollectorRegistry()
     streams_gauge(of_process).set_function(lambda: live.streams)
+    kept = KeptFigures(pipeline.read_model, most_kept_rows)
     explainer = Explainer(pipeline.read_model, history, FIGURES)
-    sources = Sources(CachedFigures(pipeline.read_model, cache), pipeline, explainer, default_tz)
+    sources = Sources(CachedFigures(kept, cache), pipeline, explainer, default_tz)
     return Litestar(
         route_handlers=[*_handlers(sources, live, of_process, schema_trouble), *_of_accounts(gate, sources)],
         middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),
+        on_shutdown=[kept.close],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
         openapi_config=OpenAPIConfig(
             title="Countinghouse: figures and status",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,11 @@ def schema_of(projection: Projection) -> dict[str, Any]:
     """The projection's columns, each with its type."""
     types = projection.table.__table__.columns  # type: ignore[attr-defined]
     return {name: pl.Int64 if types[name].type.python_type is int else pl.String for name in projection.columns}
+
+
+def joined(projection: Projection, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Stretches of the projection's rows, one after the other."""
+    return pl.concat([pl.DataFrame(schema=schema_of(projection)), *parts])
 
 
 def sum_keys(*, by_product: bool) -> list[str]:

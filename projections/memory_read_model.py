@@ -23,10 +23,11 @@ from event_store.memory_news import News
 from event_store.record import TopicPartition
 
 from .catalogue import FIGURES, PROJECTIONS
-from .figure_table import schema_of, sum_keys
+from .figure_table import joined, schema_of, sum_keys
 from .figures import Question, answer_of, periods_of
 from .projection import Projection
 from .read_model import (
+    Changes,
     Effect,
     FiguresVersion,
     Generation,
@@ -38,6 +39,7 @@ from .read_model import (
     check_can_serve,
     check_takes,
 )
+from .touched_days import Stretches, Touch, buckets_of, days_between, moved_between, touch_of
 
 
 @dataclass(slots=True)
@@ -47,6 +49,20 @@ class _Cell:
     generation: Generation
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
+    touched: dict[tuple[TopicPartition, int], int] = field(default_factory=dict)
+    """(partition, day) → where the partition stood when it last changed the day."""
+
+    def note(self, touch: Touch) -> None:
+        self.touched.update({(TopicPartition(topic, number), day): end for topic, number, day, end in touch.days})
+
+    def days_since(self, since: FiguresVersion, now: FiguresVersion) -> list[int] | None:
+        stretches: Stretches = {tp: (0, one.next_offset) for tp, one in self.inbox.positions.items()}
+        moved = moved_between(since, now, stretches)
+        if moved is None:
+            return None
+        return sorted(
+            {day for tp, stood in moved for (of, day), end in self.touched.items() if of == tp and end > stood}
+        )
 
 
 class MemoryReadModel:
@@ -67,10 +83,30 @@ class MemoryReadModel:
 
     async def version(self) -> FiguresVersion:
         await asyncio.sleep(0)
+        return self._version()
+
+    def _version(self) -> FiguresVersion:
         cell = self._cells[self._serving]
         counted = [(tp, one.next_offset, one.last_fingerprint) for tp, one in cell.inbox.positions.items()]
         positions = tuple(sorted(one for one in counted if one[1]))
         return FiguresVersion(self._serving, cell.generation.served_at_us or 0, positions)
+
+    async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        await asyncio.sleep(0)
+        (now, extent) = (self._version(), self._extent(self._serving))
+        if since is None:
+            days: Sequence[int] | None = days_between(*(extent or (None, None)))
+        else:
+            days = self._cells[self._serving].days_since(since, now)
+        if days is None:
+            return None
+        rows = {one.name: self._rows_of(days, one) for one in FIGURES}
+        return None if sum(map(len, rows.values())) > most_rows else Changes(now, days, rows)
+
+    def _rows_of(self, days: Sequence[int], projection: Projection) -> pl.DataFrame:
+        rows = self._rows(self._serving, projection.name)
+        parts = [rows.filter(pl.col("bucket").is_between(*one, closed="left")) for one in buckets_of(days)]
+        return joined(projection, parts)
 
     async def signing_key(self) -> bytes:
         await asyncio.sleep(0)
@@ -97,6 +133,7 @@ class MemoryReadModel:
         merged = self._merged(generation, effect.increments)
         for entry in effect.entries:
             cell.inbox.apply(entry, self._clock())
+        cell.note(touch_of(effect))
         cell.rows.update(merged)
         self._news.tell()
         await asyncio.sleep(0)

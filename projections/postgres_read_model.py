@@ -16,12 +16,14 @@ from event_store.inbox import Position
 from event_store.postgres_database import NOW_US, PostgresDatabase, storable
 from event_store.record import TopicPartition
 
+from . import postgres_touched_days
 from .catalogue import FIGURES
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
 from .postgres_figures import Sums, columns_statement, extent_statement, frame_of, merge_statement
 from .projection import Projection
 from .read_model import (
+    Changes,
     Effect,
     FiguresVersion,
     Generation,
@@ -36,6 +38,7 @@ from .read_model import (
     progress_of,
     version_of,
 )
+from .touched_days import touch_of
 
 if TYPE_CHECKING:
     from event_store.postgres_database import Connection
@@ -57,8 +60,9 @@ CREATE TABLE IF NOT EXISTS signing_key (
 INSERT INTO signing_key (id, value)
 VALUES (1, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) ON CONFLICT DO NOTHING;
 """
-TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + postgres_inbox.SCHEMA
+TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + postgres_inbox.SCHEMA + postgres_touched_days.SCHEMA
 """Beside those of the figures themselves."""
+OF_GENERATIONS = (*postgres_touched_days.TABLES, *postgres_inbox.TABLES)
 CHANNEL = "countinghouse_figures"
 EMPTYING_TIMEOUT_S = 3600.0
 
@@ -128,6 +132,15 @@ class PostgresReadModel:
             found = await self._database.read(select)
         return version_of(found)
 
+    async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        await self.serving()
+
+        async def select(connection: Connection) -> Changes | None:
+            now = version_of([tuple(row) for row in await connection.fetch(SELECT_VERSION)])
+            return await postgres_touched_days.changes(connection, now, since, most_rows)
+
+        return await self._database.read(select)
+
     async def signing_key(self) -> bytes:
         return bytes(await self._database.read(lambda connection: connection.fetchval("SELECT value FROM signing_key")))
 
@@ -142,10 +155,13 @@ class PostgresReadModel:
         return await self._database.read(lambda connection: postgres_inbox.known_ids(connection, generation, ids))
 
     async def commit(self, effect: Effect, *, serving: bool) -> None:
+        touch = touch_of(effect)
+
         async def apply(connection: Connection) -> None:
             await connection.execute(SHARE_GENERATIONS)
             check_takes(effect.generation, await _state(connection, effect.generation), serving=serving)
             await postgres_inbox.apply(connection, effect.generation, effect.entries)
+            await postgres_touched_days.note(connection, effect.generation, touch)
             await self._merge(connection, effect.generation, effect.increments)
 
         await self._database.transaction(apply)
@@ -258,7 +274,7 @@ class PostgresReadModel:
         Nothing is written to an abandoned generation any more. Positions go in the same transaction as the rest, so
         what a death in between leaves over is found by them.
         """
-        tables = (*(str(one.table.__tablename__) for one in self._projections.values()), *postgres_inbox.TABLES)
+        tables = (*(str(one.table.__tablename__) for one in self._projections.values()), *OF_GENERATIONS)
 
         async def empty(connection: Connection) -> None:
             numbers = [row["number"] for row in await connection.fetch(SELECT_LEFT_OVER)]

@@ -173,7 +173,26 @@ class FiguresReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What brings figures that somebody keeps to those of `version`."""
+
+    version: FiguresVersion
+    days: Sequence[int]
+    """The days since 1970, in UTC and ascending, of which figures may have changed, or all that have figures."""
+    rows: Mapping[str, pl.DataFrame]
+    """Of each projection of figures all that these days have, sorted by its key."""
+
+
 class ReadModel(FiguresReader, Protocol):
+    async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        """How the serving figures differ from those of a version, or from none, as of one moment.
+
+        None where these are more than `most_rows` rows, and where it can't be told: another generation began to
+        serve, or a version of the program counted that took no note of days.
+        """
+        ...
+
     async def sums(
         self,
         generation: int,

@@ -18,11 +18,13 @@ from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
 from event_store.sqlite_schema import open_tables
 
+from . import sqlite_touched_days
 from .catalogue import FIGURES as ADDED_UP
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
 from .projection import Projection
 from .read_model import (
+    Changes,
     Effect,
     FiguresVersion,
     Generation,
@@ -47,6 +49,7 @@ from .sqlite_figures import (
     schema,
     upsert_statements,
 )
+from .touched_days import touch_of
 
 GENERATIONS = """
 CREATE TABLE IF NOT EXISTS generation (
@@ -65,8 +68,9 @@ CREATE TABLE IF NOT EXISTS signing_key (
 ) STRICT;
 INSERT INTO signing_key (id, value) VALUES (1, randomblob(32)) ON CONFLICT DO NOTHING;
 """
-TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + sqlite_inbox.SCHEMA
+TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + sqlite_inbox.SCHEMA + sqlite_touched_days.SCHEMA
 """Beside those of the figures themselves."""
+OF_GENERATIONS = (*sqlite_inbox.TABLES, *sqlite_touched_days.TABLES)
 SELECT_VERSION = """
 SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
 FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
@@ -119,6 +123,15 @@ class SqliteReadModel:
             found = await self._file.read(select)
         return version_of(found)
 
+    async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        await self.serving()
+
+        def select(connection: sqlite3.Connection) -> Changes | None:
+            now = version_of(connection.execute(SELECT_VERSION).fetchall())
+            return sqlite_touched_days.changes(connection, now, since, most_rows)
+
+        return await self._file.read(select)
+
     async def signing_key(self) -> bytes:
         row = await self._file.read(lambda connection: connection.execute(SELECT_SIGNING_KEY).fetchone())
         return bytes(row[0])
@@ -136,9 +149,11 @@ class SqliteReadModel:
     async def commit(self, effect: Effect, *, serving: bool) -> None:
         generation = effect.generation
         cells = {name: cells_of(rows, generation) for name, rows in effect.increments.items()}
+        touch = touch_of(effect)
 
         def apply(connection: sqlite3.Connection) -> None:
             check_takes(generation, _state(connection, generation), serving=serving)
+            sqlite_touched_days.note(connection, generation, touch)
             for entry in effect.entries:
                 sqlite_inbox.apply(connection, entry)
             for name, values in cells.items():
@@ -244,7 +259,7 @@ class SqliteReadModel:
         await self._file.close()
 
     def _empty(self, connection: sqlite3.Connection, generation: int, note: str) -> None:
-        for table in (*sqlite_inbox.TABLES, *(str(one.table.__tablename__) for one in self._projections.values())):
+        for table in (*OF_GENERATIONS, *(str(one.table.__tablename__) for one in self._projections.values())):
             connection.execute(f"DELETE FROM {table} WHERE generation = ?", (generation,))  # noqa: S608
         connection.execute(ABANDON, (note, generation))
 

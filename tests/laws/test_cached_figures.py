@@ -23,7 +23,7 @@ from backoffice.memory_cache import MemoryCache
 from event_store.memory_news import News
 from projections.figures import Question, figures
 from projections.memory_read_model import MemoryReadModel
-from projections.read_model import FiguresReader, FiguresVersion
+from projections.read_model import Changes, FiguresReader, FiguresVersion
 from tests.contracts.effects import Batch, commit, sold
 from tests.simulation.virtual_time import VirtualTimeLoop, run_virtual
 
@@ -88,6 +88,9 @@ class SlowReadModel(MemoryReadModel):
     async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         self.figures_asked += 1
         return await self._slowly(partial(super().figures, generation, question))
+
+    async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        return await self._slowly(partial(super().changes, since, most_rows))
 
     async def _slowly(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await asyncio.sleep(self._chance.choice(self.pauses_s))
@@ -215,7 +218,7 @@ class World:
     def reader(self, cache: Cache) -> CachedFigures:
         return CachedFigures(self.read_model, GuardedCache(cache, self.observed))
 
-    async def read(self, reader: CachedFigures, times: int) -> None:
+    async def read(self, reader: FiguresReader, times: int) -> None:
         """Each answer is that of a version between the question and the answer, so none goes back behind another."""
         for _ in range(times):
             first = len(self.history.seen) - 1

@@ -1,4 +1,4 @@
-"""Eight mistakes of an earlier life of this house, each as replacements in the source of a copy.
+"""Eight mistakes of an earlier life of this house and an easy one, each as replacements in the source of a copy.
 
 A replacement names its text exactly and must be found exactly once: where the source has changed, it is to be written
 anew. `selection` are quick tests of the suite that turn red, each for its own reason.
@@ -157,5 +157,17 @@ MISTAKES = (
             ),
         ),
         (INTERRUPTIONS + "test_a_batch_broken_off_at_every_await_is_counted_once",),
+    ),
+    Mistake(
+        "a batch takes no note of the last of the days that it changes",
+        (
+            Replacement(
+                "projections/touched_days.py",
+                "for day in touched_by(effect.increments)]\n",
+                "for day in touched_by(effect.increments)[:-1]]\n",
+            ),
+        ),
+        ("tests/laws/test_kept_figures.py::test_a_batch_that_changes_one_day_is_seen_in_what_is_kept",),
+        simulated=False,
     ),
 )

@@ -1,4 +1,4 @@
-"""The eight old mistakes, put back one at a time into a copy of the source: the suite sees each of them."""
+"""The mistakes, put one at a time into a copy of the source: the suite sees each of them."""
 
 from __future__ import annotations
 
