@@ -77,6 +77,7 @@ BEHIND = Page(
     "behind.html",
     _fill,
     choices=("metric", "id", "currency", "at", "page"),
+    comparable=False,
     preset="all",
     under="/",
 )

@@ -74,6 +74,7 @@ EXPLORER = Page(
     "events.html",
     _fill,
     choices=("q", "event", "topic", "partition", "below"),
+    comparable=False,
     preset="all",
     shows_figures=False,
 )

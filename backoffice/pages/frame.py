@@ -53,6 +53,8 @@ class Page:
     """The page of the navigation that it belongs to, where that isn't itself."""
     shows_figures: bool = True
     """Whether what it shows stays the same as long as nothing more is counted."""
+    comparable: bool = True
+    """Whether what it shows can stand beside the same of another range."""
     preset: str = "today"
     """The range that it shows where the URL names none."""
     role: Role = Role.VIEWER
@@ -105,6 +107,7 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         "zones": ZONES,
         "stamp": stamp,
         "comparisons": COMPARISONS,
+        "comparable": page.comparable,
         "compares": selection.comparison != NONE,
         "newest": _newest(selection),
         "exports": page.title.lower() if page.export else "",
