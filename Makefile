@@ -1,7 +1,7 @@
 # make run       the living shop: prints the dashboard's address, Ctrl-C stops everything
 # make test      everything that must hold; needs Java and Maven too, for a real Kafka
 # make cluster   the living shop on Kafka, PostgreSQL and Valkey, which it starts here and stops again; needs Java and Maven
-# All need Python >= 3.11 and the package registry, and install into .venv. `make PYTHON=python3.13 run` chooses one.
+# All need Python >= 3.11 and the package registries (PyPI, npm), and install into .venv. `make PYTHON=python3.13 run` chooses one.
 
 PYTHON ?= python3
 VENV ?= .venv
