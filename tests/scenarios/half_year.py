@@ -45,8 +45,8 @@ class Kill:
     """How many events the import had brought so far."""
 
 
-A_LITTLE = 0.2
-"""So many events more an import may be ahead at each look at a process that has finished nothing yet."""
+A_LITTLE = 0.5
+"""So many events more an import may be far ahead at each look at a process that has finished nothing yet."""
 
 
 @dataclass
@@ -104,10 +104,11 @@ class HalfYear:
     async def _works(self, line: dict[str, Running], name: str, begun: int, turn: int, importer: Running) -> int:
         """Returns once it is the kill's turn and the process has finished something since it was started.
 
-        An import that is far ahead of its kills waits for processes that are still starting, or have what they need
-        and are slow, so that it doesn't end before them.
+        An import that is ahead of its kills waits for processes that are still starting, and one that is far ahead for
+        those that are slow, too, so that it doesn't end before them.
         """
         ahead = turn + self.events / 40
+        far_ahead = turn + self.events / 10
         while True:
             if self.start_of:
                 self._revive(line)
@@ -117,11 +118,11 @@ class HalfYear:
             if events >= turn and done > 0:
                 importer.wake()
                 return done
-            if events <= ahead or (process.role == "api" and await process.answers()):
-                importer.wake()
-            else:
+            if events > far_ahead or (events > ahead and not await process.answers()):
                 importer.pause()
-                ahead += A_LITTLE  # What the process is to do may have been done by its neighbour.
+                far_ahead += A_LITTLE  # What the process is to do may have been done by its neighbour.
+            else:
+                importer.wake()
             assert process.is_alive or self.start_of, process.last_words
             await asyncio.sleep(0.02)
 
