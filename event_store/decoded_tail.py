@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from .decoded_batch import decode_batch
-from .errors import HistoryLost
 from .facts import Facts, joined
-from .history import LOG_CHUNK_RECORDS, History
+from .history import History
 from .record import TopicPartition, fingerprint
 
 MOST_KEPT_RECORDS = 100_000
@@ -45,9 +44,11 @@ class DecodedTail:
             at = kept.next_offset if kept else start
             parts = [kept.facts] if kept else []
             while at < end:
-                (decoded, at, last) = await self._decoded(tp, at, end)
-                parts.append(decoded)
-                kept = _Kept(start, at, last, {})
+                records = await self.history.read_counted(tp, at, end)
+                batch = await asyncio.to_thread(decode_batch, self.history.codec, records)
+                parts.append(batch.facts)
+                at = batch.next_offset
+                kept = _Kept(start, at, batch.last_fingerprint, {})
             if kept is None:
                 return {}
             kept.facts = joined(parts)
@@ -64,17 +65,6 @@ class DecodedTail:
             return None
         facts = _within(kept.facts, start, kept.next_offset)
         return _Kept(start, kept.next_offset, kept.last_fingerprint, facts)
-
-    async def _decoded(self, tp: TopicPartition, start: int, end: int) -> tuple[Facts, int, int]:
-        """(facts, the offset after them, the last record's fingerprint)"""
-        records = await self.history.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
-        if not len(records):
-            raise HistoryLost(
-                f"{tp}: the log ends at offset {start}, and records up to offset {end - 1} were counted: its end is "
-                "missing. Put the log back as it was."
-            )
-        batch = await asyncio.to_thread(decode_batch, self.history.codec, records)
-        return batch.facts, batch.next_offset, batch.last_fingerprint
 
     def _keep(self, tp: TopicPartition, kept: _Kept) -> None:
         if kept.next_offset - kept.first_offset <= self.most_records:

@@ -89,14 +89,18 @@ class History:
 
     async def _from_log(self, tp: TopicPartition, start: int, end: int) -> AsyncGenerator[DecodedBatch, None]:
         while start < end:
-            records = await self.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
-            if not len(records):
-                raise HistoryLost(
-                    f"{tp}: the log ends at offset {start}, and records up to offset {end - 1} were counted: its end "
-                    "is missing. Put the log back as it was; nothing else brings those records back."
-                )
-            yield decode_batch(self.codec, records)
+            yield decode_batch(self.codec, records := await self.read_counted(tp, start, end))
             start = records.next_offset
+
+    async def read_counted(self, tp: TopicPartition, start: int, end: int) -> RecordBatch:
+        """Of the records [start, end) those that are decoded together. Raises HistoryLost where the log has none."""
+        records = await self.read_log(tp, start, min(end, start + LOG_CHUNK_RECORDS))
+        if not len(records):
+            raise HistoryLost(
+                f"{tp}: the log ends at offset {start}, and records up to offset {end - 1} were counted: its end "
+                "is missing. Put the log back as it was; nothing else brings those records back."
+            )
+        return records
 
     async def identities(self, tp: TopicPartition, offsets: Sequence[int]) -> Mapping[int, RecordIdentity]:
         """Who the records at these offsets are; read from the log, neighbours together."""

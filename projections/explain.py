@@ -14,16 +14,15 @@ import polars as pl
 
 from event_store.archive import Segment
 from event_store.decoded_tail import DecodedTail
-from event_store.facts import Facts
+from event_store.facts import Facts, joined
 from event_store.history import History, RecordIdentity
 from event_store.record import TopicPartition
 
-from .explained import Asked, Contribution, Explanation, of_figure
+from .explained import Asked, Contribution, Explanation, FigureOf, of_figure
 from .projection import Projection
 from .projector import UNCOUNTABLE
-from .read_model import PartitionProgress, ReadModel
+from .read_model import PartitionProgress, ReadModel, SumsAsked
 
-MAX_ATTEMPTS = 20
 MAX_DEAD_LETTERS = 1_000_000
 MOST_SORTED = 20_000
 """So many events of one quarter of an hour are shown in order of their times; of more, in order of the log."""
@@ -48,6 +47,7 @@ class Explainer:
     read_model: ReadModel
     history: History
     projections: Sequence[Projection]
+    most_sorted: int = MOST_SORTED
     tail: DecodedTail = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class Explainer:
         Raises UnknownMetric for a figure that no events add up to, OverflowError for one that is too large.
         """
         figure = of_figure(asked.metric, self.projections)
-        moment = await self._moment(asked, figure.projection.name, figure.value)
+        moment = await self._moment(asked, figure)
         places = [await self._added(asked, figure.contributions, one) for one in moment.progress]
         added = figure.valued(places)
         counted = await self._counted_once(added, moment)
@@ -78,17 +78,19 @@ class Explainer:
         self, explanation: Explanation, first: int = 0, most: int | None = None
     ) -> Sequence[Contribution]:
         """`most` of its events from number `first` on, in order of time, then of place in the log."""
-        rows = explanation.added
+        rows = explanation.added.with_row_index("number")
         page = rows.slice(first, most)
         if page.is_empty():
             return []
-        # Rows stand in order of their buckets; within those that the page touches, the times decide.
+        # Rows stand in order of their buckets. Within one that the page touches the times decide, so it is named whole.
         touched = rows.filter(pl.col("bucket").is_between(page["bucket"][0], page["bucket"][-1]))
-        if touched.height > max(MOST_SORTED, page.height):
-            return await self._named(page)
-        before = rows.filter(pl.col("bucket") < page["bucket"][0]).height
-        named = sorted(await self._named(touched), key=lambda one: (one.bucket, one.time, one.tp, one.offset))
-        return named[first - before : first - before + page.height]
+        by_time = pl.len().over("bucket") <= self.most_sorted
+        looked_at = touched.filter(by_time | pl.col("number").is_in(page["number"].implode()))
+        timed = set(touched.filter(by_time)["bucket"])
+        named = await self._named(looked_at)
+        named.sort(key=lambda one: (one.bucket, one.time if one.bucket in timed else "", one.tp, one.offset))
+        before = looked_at.filter(pl.col("number") < first).height
+        return named[before : before + page.height]
 
     async def _named(self, rows: pl.DataFrame) -> list[Contribution]:
         named: list[Contribution] = []
@@ -99,27 +101,29 @@ class Explainer:
                 named.append(Contribution(tp, offset, one.event_id, event, one.time, bucket, value))
         return named
 
-    async def _moment(self, asked: Asked, projection: str, value: pl.Expr) -> _Moment:
+    async def _moment(self, asked: Asked, figure: FigureOf) -> _Moment:
         generation = await self.read_model.serving()
-        for _ in range(MAX_ATTEMPTS):
-            before = await self.read_model.progress(generation)
+        while True:
             sums = await self.read_model.sums(
-                generation, projection, asked.periods, by_product=False, products=asked.products
+                generation, figure.projection.name, SumsAsked(asked.periods, asked.products)
             )
-            uncounted = await self._uncounted(generation, before)
+            uncounted = await self._uncounted(generation, sums.progress)
             serving = await self.read_model.serving()
-            if serving == generation and _ends(before) == _ends(await self.read_model.progress(generation)):
+            if serving == generation:
                 break
-            generation = serving
-        by_currency = sums.group_by("currency").agg(pl.exclude("period").sum()).with_columns(value.alias("value"))
-        return _Moment(dict(by_currency.select("currency", "value").rows()), before, frozenset(uncounted))
+            generation = serving  # A rebuild was switched meanwhile, and the old rows may be gone.
+        figures = sums.rows.select("currency", figure.value.alias("value"))
+        return _Moment(dict(figures.rows()), sums.progress, frozenset(uncounted))
 
-    async def _uncounted(self, generation: int, progress: Iterable[PartitionProgress]) -> set[Mark]:
+    async def _uncounted(self, generation: int, progress: Sequence[PartitionProgress]) -> set[Mark]:
         """Marks that dead letters took: a record under one of them was not counted, though it may decode now."""
         marks: set[Mark] = set()
         if not any(one.dead for one in progress):
             return marks
+        ends = {one.tp: one.next_offset for one in progress}
         for letter in await self.read_model.dead_letters(generation, MAX_DEAD_LETTERS):
+            if letter.offset >= ends.get(letter.tp, 0):
+                continue  # Parked since.
             place = self.history.codec.place_in_lane(letter.raw)
             if place is not None:
                 marks.add((letter.tp, *place))
@@ -142,7 +146,7 @@ class Explainer:
                 parts += [await self._from_log(asked, wanted, tp, start, segment.first_offset), facts]
                 start = segment.next_offset
         parts.append(await self._from_log(asked, wanted, tp, start, end))
-        return tp, _joined(parts)
+        return tp, joined(parts)
 
     async def _archived(self, segment: Segment, events: set[str], asked: Asked) -> Facts | None:
         return await asyncio.to_thread(self.history.archive.find, segment, sorted(events), asked.rows)
@@ -186,15 +190,6 @@ def _by_partition(rows: pl.DataFrame) -> Iterable[tuple[TopicPartition, pl.DataF
 
 def _has_marks(tp: TopicPartition, marks: Iterable[Mark]) -> bool:
     return any(lane is None or lane == tp for lane, *_ in marks)
-
-
-def _ends(progress: Iterable[PartitionProgress]) -> dict[TopicPartition, int]:
-    return {one.tp: one.next_offset for one in progress}
-
-
-def _joined(parts: Sequence[Facts]) -> Facts:
-    events = {event for part in parts for event, frame in part.items() if frame.height}
-    return {event: pl.concat([part[event] for part in parts if event in part]) for event in sorted(events)}
 
 
 def _mark(tp: TopicPartition, one: RecordIdentity) -> Mark:

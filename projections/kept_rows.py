@@ -109,16 +109,11 @@ def _replaced(rows: pl.DataFrame, days: Sequence[int], changed: pl.DataFrame) ->
     parts = []
     (kept, new) = (0, 0)
     for bounds in buckets_of(days):
-        (first, end) = _between(rows, bounds)
-        (_, until) = _between(changed, bounds)
+        (first, end) = _places(rows, bounds)
+        (_, until) = _places(changed, bounds)
         parts += [rows.slice(kept, first - kept), changed.slice(new, until - new)]
         (kept, new) = (end, until)
     return pl.concat([*parts, rows.slice(kept)], rechunk=True)
-
-
-def _between(rows: pl.DataFrame, bounds: tuple[int, int]) -> Sequence[int]:
-    """Where the rows begin and end whose bucket is in [start, end)."""
-    return _places(rows, bounds)
 
 
 def _places(rows: pl.DataFrame, buckets: Sequence[int]) -> list[int]:

@@ -36,6 +36,8 @@ from .read_model import (
     Period,
     Snapshot,
     State,
+    Sums,
+    SumsAsked,
     check_can_serve,
     check_takes,
 )
@@ -145,6 +147,9 @@ class MemoryReadModel:
 
     async def progress(self, generation: int) -> Sequence[PartitionProgress]:
         await asyncio.sleep(0)
+        return self._progress(generation)
+
+    def _progress(self, generation: int) -> list[PartitionProgress]:
         inbox = self._inbox(generation)
         return [_progress(tp, inbox) for tp in sorted(inbox.positions)]
 
@@ -152,38 +157,24 @@ class MemoryReadModel:
         await asyncio.sleep(0)
         return self._inbox(generation).newest_dead(most)
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
+    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
         await asyncio.sleep(0)
-        return self._sums(generation, projection, periods, by_product, products)
+        return Sums(self._sums(generation, projection, asked), self._progress(generation))
 
     async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         await asyncio.sleep(0)
         periods = periods_of(question, self._extent(generation))
-        parts = [self._sums(generation, one.name, periods, question.by_product, question.products) for one in FIGURES]
+        asked = SumsAsked(periods, question.products, question.by_product)
+        parts = [self._sums(generation, one.name, asked) for one in FIGURES]
         return answer_of(question, periods, parts)
 
-    def _sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        by_product: bool,
-        products: Sequence[str] | None,
-    ) -> pl.DataFrame:
+    def _sums(self, generation: int, projection: str, asked: SumsAsked) -> pl.DataFrame:
         rows = self._rows(generation, projection)
-        if products is not None:
-            rows = rows.filter(pl.col("product_id").is_in(list(products)))
-        keys = sum_keys(by_product=by_product)
+        if asked.products is not None:
+            rows = rows.filter(pl.col("product_id").is_in(list(asked.products)))
+        keys = sum_keys(by_product=asked.by_product)
         metrics = [metric.name for metric in self._projections[projection].metrics]
-        parts = [_within(rows, period) for period in periods] or [rows.clear().with_columns(period=pl.lit(""))]
+        parts = [_within(rows, period) for period in asked.periods] or [rows.clear().with_columns(period=pl.lit(""))]
         sums = pl.concat(parts).group_by(keys).agg(pl.col(metrics).cast(pl.Int128).sum()).sort(keys)
         return _narrowed(sums, metrics, f"a sum of {projection}")
 

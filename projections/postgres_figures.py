@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -11,7 +10,7 @@ import polars as pl
 
 from .figure_table import schema_of, sum_keys, sums_schema, upsert_statement
 from .projection import Projection
-from .read_model import Period
+from .read_model import SumsAsked
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Table
@@ -72,29 +71,20 @@ def sums_statement(projection: Projection, *, by_product: bool, some_products: b
     """  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over periods, in one generation."""
-
-    generation: int
-    periods: Sequence[Period]
-    by_product: bool
-    products: Sequence[str] | None
-
-    async def of(self, connection: Connection, projection: Projection) -> pl.DataFrame:
-        """See `ReadModel.sums`."""
-        some_products = self.products is not None
-        statement = sums_statement(projection, by_product=self.by_product, some_products=some_products)
-        (labels, starts, ends) = ([getattr(one, name) for one in self.periods] for name in ("label", "start", "end"))
-        products = [] if self.products is None else [list(self.products)]
-        try:
-            found = await connection.fetch(statement, self.generation, labels, starts, ends, *products)
-        except asyncpg.NumericValueOutOfRangeError as error:
-            raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
-        rows = pl.DataFrame(
-            [tuple(row) for row in found], schema=sums_schema(projection, by_product=self.by_product), orient="row"
-        )
-        return rows.sort(sum_keys(by_product=self.by_product))
+async def sums(connection: Connection, generation: int, projection: Projection, asked: SumsAsked) -> pl.DataFrame:
+    """See `Sums.rows`."""
+    some_products = asked.products is not None
+    statement = sums_statement(projection, by_product=asked.by_product, some_products=some_products)
+    (labels, starts, ends) = ([getattr(one, name) for one in asked.periods] for name in ("label", "start", "end"))
+    products = [] if asked.products is None else [list(asked.products)]
+    try:
+        found = await connection.fetch(statement, generation, labels, starts, ends, *products)
+    except asyncpg.NumericValueOutOfRangeError as error:
+        raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
+    rows = pl.DataFrame(
+        [tuple(row) for row in found], schema=sums_schema(projection, by_product=asked.by_product), orient="row"
+    )
+    return rows.sort(sum_keys(by_product=asked.by_product))
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:

@@ -16,11 +16,11 @@ from event_store.inbox import Position
 from event_store.postgres_database import NOW_US, PostgresDatabase, storable
 from event_store.record import TopicPartition
 
-from . import postgres_touched_days
+from . import postgres_figures, postgres_touched_days
 from .catalogue import FIGURES
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
-from .postgres_figures import Sums, columns_statement, extent_statement, frame_of, merge_statement
+from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement
 from .projection import Projection
 from .read_model import (
     Changes,
@@ -29,9 +29,10 @@ from .read_model import (
     Generation,
     Increments,
     PartitionProgress,
-    Period,
     Snapshot,
     State,
+    Sums,
+    SumsAsked,
     VersionRow,
     check_can_serve,
     check_takes,
@@ -180,33 +181,24 @@ class PostgresReadModel:
         await self._database.transaction(lambda c: postgres_inbox.note_stop(c, generation, tp, why))
 
     async def progress(self, generation: int) -> Sequence[PartitionProgress]:
-        async def select(connection: Connection) -> list[PartitionProgress]:
-            handled = await postgres_inbox.handled_ranges(connection, generation)
-            rows = await connection.fetch(postgres_inbox.SELECT_PROGRESS, generation)
-            return [progress_of(row, handled.get(TopicPartition(*row[:2]), {})) for row in rows]
-
-        return await self._database.read(select)
+        return await self._database.read(lambda connection: _progress(connection, generation))
 
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         return await self._database.read(lambda c: postgres_inbox.dead_letters(c, generation, most))
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        asked = Sums(generation, periods, by_product, products)
-        return await self._database.read(lambda connection: asked.of(connection, self._projections[projection]))
+    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+        async def add_up(connection: Connection) -> Sums:
+            rows = await postgres_figures.sums(connection, generation, self._projections[projection], asked)
+            return Sums(rows, await _progress(connection, generation))
+
+        return await self._database.read(add_up)
 
     async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         async def answer(connection: Connection) -> pl.DataFrame:
             periods = periods_of(question, await self._extent(connection, generation))
-            asked = Sums(generation, periods, question.by_product, question.products)
-            parts = [await asked.of(connection, self._projections[one.name]) for one in FIGURES] if periods else []
+            asked = SumsAsked(periods, question.products, question.by_product)
+            added_up = FIGURES if periods else ()
+            parts = [await postgres_figures.sums(connection, generation, one, asked) for one in added_up]
             return answer_of(question, periods, parts)
 
         return await self._database.read(answer)
@@ -293,6 +285,12 @@ async def _serving(connection: Connection) -> int | None:
 async def _state(connection: Connection, generation: int) -> State | None:
     found = await connection.fetchval(SELECT_STATE, generation)
     return None if found is None else State(found)
+
+
+async def _progress(connection: Connection, generation: int) -> list[PartitionProgress]:
+    handled = await postgres_inbox.handled_ranges(connection, generation)
+    rows = await connection.fetch(postgres_inbox.SELECT_PROGRESS, generation)
+    return [progress_of(row, handled.get(TopicPartition(*row[:2]), {})) for row in rows]
 
 
 async def _rows(connection: Connection, generation: int, projection: Projection) -> pl.DataFrame:

@@ -146,6 +146,26 @@ def version_of(rows: Sequence[VersionRow]) -> FiguresVersion:
     return FiguresVersion(rows[0][0], rows[0][1], tuple(sorted(positions)))
 
 
+@dataclass(frozen=True, slots=True)
+class SumsAsked:
+    periods: Sequence[Period]
+    products: Sequence[str] | None = None
+    """None is all of them."""
+    by_product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums, and what they are the sums of, as of one moment."""
+
+    rows: pl.DataFrame
+    """Columns `product_id` (if by product), `period`, `currency`, metrics, sorted by the first ones, which are its key.
+
+    `period` is the label; periods without rows are absent.
+    """
+    progress: Sequence[PartitionProgress]
+
+
 class FiguresReader(Protocol):
     """What pages read."""
 
@@ -193,20 +213,8 @@ class ReadModel(FiguresReader, Protocol):
         """
         ...
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        """Sums of a figure projection's metrics: columns `product_id` (if `by_product`), `period`, `currency`, metrics.
-
-        `period` is the label; periods without rows are absent. Sorted by these key columns. Raises OverflowError
-        where a sum does not fit into 64 bits.
-        """
+    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+        """Sums of a figure projection's metrics; raises OverflowError where one does not fit into 64 bits."""
         ...
 
     async def signing_key(self) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from .figure_table import schema_of, sum_keys, sums_schema, upsert_statement
 from .projection import Projection
-from .read_model import Period
+from .read_model import SumsAsked
 
 _DECODERS: Mapping[Any, Callable[[str], list[Any]]] = {
     pl.Int64: msgspec.json.Decoder(list[int]).decode,
@@ -76,31 +75,22 @@ def sums_statement(projection: Projection, *, by_product: bool, some_products: b
     """  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over periods, in one generation."""
-
-    generation: int
-    periods: Sequence[Period]
-    by_product: bool
-    products: Sequence[str] | None
-
-    def of(self, connection: sqlite3.Connection, projection: Projection) -> pl.DataFrame:
-        """See `ReadModel.sums`."""
-        some_products = self.products is not None
-        statement = sums_statement(projection, by_product=self.by_product, some_products=some_products)
-        values = {
-            "generation": self.generation,
-            "periods": json.dumps([(one.label, one.start, one.end) for one in self.periods]),
-            "products": json.dumps(list(self.products)) if self.products is not None else None,
-        }
-        try:
-            found = connection.execute(statement, values).fetchall()
-        except sqlite3.OperationalError as error:
-            if "integer overflow" not in str(error):
-                raise
-            raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
-        return pl.DataFrame(found, schema=sums_schema(projection, by_product=self.by_product), orient="row")
+def sums(connection: sqlite3.Connection, generation: int, projection: Projection, asked: SumsAsked) -> pl.DataFrame:
+    """See `Sums.rows`."""
+    some_products = asked.products is not None
+    statement = sums_statement(projection, by_product=asked.by_product, some_products=some_products)
+    values = {
+        "generation": generation,
+        "periods": json.dumps([(one.label, one.start, one.end) for one in asked.periods]),
+        "products": json.dumps(list(asked.products)) if asked.products is not None else None,
+    }
+    try:
+        found = connection.execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "integer overflow" not in str(error):
+            raise
+        raise OverflowError(f"a sum of {projection.name} would go beyond 64 bits") from error
+    return pl.DataFrame(found, schema=sums_schema(projection, by_product=asked.by_product), orient="row")
 
 
 def extent_statement(projections: Sequence[Projection]) -> str:

@@ -18,7 +18,7 @@ from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
 from event_store.sqlite_schema import open_tables
 
-from . import sqlite_touched_days
+from . import sqlite_figures, sqlite_touched_days
 from .catalogue import FIGURES as ADDED_UP
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
@@ -29,9 +29,10 @@ from .read_model import (
     FiguresVersion,
     Generation,
     PartitionProgress,
-    Period,
     Snapshot,
     State,
+    Sums,
+    SumsAsked,
     VersionRow,
     check_can_serve,
     check_takes,
@@ -40,7 +41,6 @@ from .read_model import (
 )
 from .revisions import FIGURES
 from .sqlite_figures import (
-    Sums,
     cells_of,
     columns_statement,
     extent_statement,
@@ -172,34 +172,23 @@ class SqliteReadModel:
         await self._file.write(lambda connection: sqlite_inbox.note_stop(connection, generation, tp, why))
 
     async def progress(self, generation: int) -> Sequence[PartitionProgress]:
-        def select(connection: sqlite3.Connection) -> list[PartitionProgress]:
-            rows = connection.execute(sqlite_inbox.SELECT_PROGRESS, (generation,)).fetchall()
-            return [
-                progress_of(row, sqlite_inbox.handled(connection, generation, TopicPartition(*row[:2]))) for row in rows
-            ]
-
-        return await self._file.read(select)
+        return await self._file.read(lambda connection: _progress(connection, generation))
 
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         return await self._file.read(lambda connection: sqlite_inbox.dead_letters(connection, generation, most))
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        asked = Sums(generation, periods, by_product, products)
-        return await self._file.read(lambda connection: asked.of(connection, self._projections[projection]))
+    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+        def add_up(connection: sqlite3.Connection) -> Sums:
+            rows = sqlite_figures.sums(connection, generation, self._projections[projection], asked)
+            return Sums(rows, _progress(connection, generation))
+
+        return await self._file.read(add_up)
 
     async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         def answer(connection: sqlite3.Connection) -> pl.DataFrame:
             periods = periods_of(question, self._extent(connection, generation))
-            asked = Sums(generation, periods, question.by_product, question.products)
-            parts = [asked.of(connection, self._projections[one.name]) for one in ADDED_UP] if periods else []
+            asked = SumsAsked(periods, question.products, question.by_product)
+            parts = [sqlite_figures.sums(connection, generation, one, asked) for one in ADDED_UP] if periods else []
             return answer_of(question, periods, parts)
 
         return await self._file.read(answer)
@@ -272,6 +261,11 @@ def _serving(connection: sqlite3.Connection) -> int | None:
 def _state(connection: sqlite3.Connection, generation: int) -> State | None:
     row = connection.execute(SELECT_STATE, (generation,)).fetchone()
     return None if row is None else State(row[0])
+
+
+def _progress(connection: sqlite3.Connection, generation: int) -> list[PartitionProgress]:
+    rows = connection.execute(sqlite_inbox.SELECT_PROGRESS, (generation,)).fetchall()
+    return [progress_of(row, sqlite_inbox.handled(connection, generation, TopicPartition(*row[:2]))) for row in rows]
 
 
 def _rows(connection: sqlite3.Connection, generation: int, projection: Projection) -> pl.DataFrame:

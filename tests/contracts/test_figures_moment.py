@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from projections.catalogue import FIGURES
 from projections.figures import Question, figures
-from projections.read_model import FiguresReader, Increments, ReadModel
+from projections.read_model import FiguresReader, Increments, Period, ReadModel, SumsAsked
 
 from .conftest import Open
 from .effects import NOON, Batch, commit, sold, viewed
@@ -62,10 +64,9 @@ async def test_what_is_counted_between_two_reads_is_in_all_of_the_answer_or_in_n
     assert is_of_one_moment(answer), answer
 
 
-async def test_while_others_count_each_answer_is_of_one_moment(
-    read_model: ReadModel, open_read_model: Open[ReadModel]
-) -> None:
-    await sell(read_model, 1)
+@asynccontextmanager
+async def others_count(open_read_model: Open[ReadModel]) -> AsyncIterator[None]:
+    """For as long as the block lasts."""
     counting = await open_read_model()
     enough = asyncio.Event()
 
@@ -77,12 +78,33 @@ async def test_while_others_count_each_answer_is_of_one_moment(
 
     task = asyncio.create_task(count_on())
     try:
-        answers = [await figures(read_model, Question(("hour",))) for _ in range(READS)]
+        yield
     finally:
         enough.set()
         await task
+
+
+async def test_while_others_count_each_answer_is_of_one_moment(
+    read_model: ReadModel, open_read_model: Open[ReadModel]
+) -> None:
+    await sell(read_model, 1)
+    async with others_count(open_read_model):
+        answers = [await figures(read_model, Question(("hour",))) for _ in range(READS)]
     assert [answer for answer in answers if not is_of_one_moment(answer)] == []
     assert len({answer.height for answer in answers}) > 1
+
+
+async def test_while_others_count_sums_come_with_the_positions_that_they_are_the_sums_of(
+    read_model: ReadModel, open_read_model: Open[ReadModel]
+) -> None:
+    await sell(read_model, 1)
+    generation = await read_model.serving()
+    asked = SumsAsked([Period("ever", 0, 2**40)])
+    async with others_count(open_read_model):
+        found = [await read_model.sums(generation, "sales", asked) for _ in range(READS)]
+    counted = [(one.rows["orders"].to_list(), [part.next_offset for part in one.progress]) for one in found]
+    assert [(orders, records) for orders, records in counted if orders != records] == []
+    assert len({orders[0] for orders, _ in counted}) > 1
 
 
 async def test_without_a_figure_there_is_an_answer_without_rows(read_model: ReadModel) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from event_store.inbox import Position
 from projections.interest import INTEREST
-from projections.read_model import Increments, Period, ReadModel
+from projections.read_model import Increments, Period, ReadModel, SumsAsked
 from projections.sales import SALES
 
 from .effects import BUCKET, NOON, OTHER, TP, Batch, commit, effect, listing, rows, sold, viewed
@@ -28,6 +28,10 @@ async def counted(read_model: ReadModel, *batches: Increments) -> int:
     for increments in batches:
         await commit(read_model, generation, Batch(1, increments))
     return generation
+
+
+async def sums_of(read_model: ReadModel, generation: int, asked: SumsAsked) -> pl.DataFrame:
+    return (await read_model.sums(generation, "sales", asked)).rows
 
 
 async def test_without_a_batch_there_are_columns_and_no_rows(read_model: ReadModel) -> None:
@@ -111,7 +115,7 @@ async def test_sums_by_product_are_per_period_and_currency(read_model: ReadModel
         sold("b", 7, bucket=NOON, currency="EUR"),
         sold("a", 3, bucket=NOON - BUCKET),
     )
-    sums = await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=True)
+    sums = await sums_of(read_model, generation, SumsAsked([MORNING, AFTERNOON], by_product=True))
     assert sums.columns == ["product_id", "period", "currency", *(metric.name for metric in SALES.metrics)]
     assert sums.select("product_id", "period", "currency", "orders", "gross_minor").rows() == [
         ("a", "morning", "GBP", 1, 3),
@@ -124,7 +128,7 @@ async def test_sums_over_all_products_are_per_period_and_currency(read_model: Re
     generation = await counted(
         read_model, sold("b", 10), sold("a", 5), sold("c", 7, currency="EUR"), sold("a", 3, bucket=NOON - BUCKET)
     )
-    sums = await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=False)
+    sums = await sums_of(read_model, generation, SumsAsked([MORNING, AFTERNOON]))
     assert sums.columns == ["period", "currency", *(metric.name for metric in SALES.metrics)]
     assert sums.select("period", "currency", "gross_minor").rows() == [
         ("afternoon", "EUR", 7),
@@ -137,31 +141,31 @@ async def test_a_period_has_its_first_bucket_and_not_its_end(read_model: ReadMod
     buckets = range(NOON - 2 * BUCKET, NOON + 3 * BUCKET, BUCKET)
     generation = await counted(read_model, *(sold("a", 10**index, bucket=at) for index, at in enumerate(buckets)))
     period = Period("two buckets", NOON - BUCKET, NOON + BUCKET)
-    sums = await read_model.sums(generation, "sales", [period], by_product=False)
+    sums = await sums_of(read_model, generation, SumsAsked([period]))
     assert sums["gross_minor"].to_list() == [110]
 
 
 async def test_sums_of_some_products_leave_the_others_out(read_model: ReadModel) -> None:
     generation = await counted(read_model, sold("a", 1), sold("b", 2), sold("c", 4))
-    wanted = await read_model.sums(generation, "sales", [AFTERNOON], by_product=True, products=["c", "a", "none"])
+    wanted = await sums_of(read_model, generation, SumsAsked([AFTERNOON], ["c", "a", "none"], by_product=True))
     assert wanted["product_id"].to_list() == ["a", "c"]
-    together = await read_model.sums(generation, "sales", [AFTERNOON], by_product=False, products=["c", "a"])
+    together = await sums_of(read_model, generation, SumsAsked([AFTERNOON], ["c", "a"]))
     assert together["gross_minor"].to_list() == [5]
-    nothing = await read_model.sums(generation, "sales", [AFTERNOON], by_product=True, products=[])
+    nothing = await sums_of(read_model, generation, SumsAsked([AFTERNOON], [], by_product=True))
     assert nothing.height == 0
 
 
 async def test_sums_over_no_period_and_over_an_empty_one_have_no_rows(read_model: ReadModel) -> None:
     generation = await counted(read_model, sold("a", 1))
     for periods in ([], [MORNING], [Period("none", NOON, NOON)]):
-        sums = await read_model.sums(generation, "sales", periods, by_product=True)
+        sums = await sums_of(read_model, generation, SumsAsked(periods, by_product=True))
         assert (sums.height, sums.columns[:3]) == (0, ["product_id", "period", "currency"])
 
 
 async def test_periods_may_overlap(read_model: ReadModel) -> None:
     generation = await counted(read_model, sold("a", 1, bucket=NOON - BUCKET), sold("a", 2))
     whole = Period("whole", MORNING.start, AFTERNOON.end)
-    sums = await read_model.sums(generation, "sales", [MORNING, AFTERNOON, whole], by_product=False)
+    sums = await sums_of(read_model, generation, SumsAsked([MORNING, AFTERNOON, whole]))
     assert sums.select("period", "gross_minor").rows() == [("afternoon", 2), ("morning", 1), ("whole", 3)]
 
 
@@ -217,6 +221,6 @@ async def test_a_sum_beyond_64_bits_is_refused_and_each_of_its_figures_still_rea
     (first, second) = ({"product_id": "85123A", "gross_minor": most}, {"product_id": "22423", "gross_minor": 1})
     generation = await counted(read_model, rows(SALES, first), rows(SALES, second))
     with pytest.raises(OverflowError, match="sum of sales would go beyond 64 bits"):
-        await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=False)
-    apart = await read_model.sums(generation, "sales", [MORNING, AFTERNOON], by_product=True)
+        await sums_of(read_model, generation, SumsAsked([MORNING, AFTERNOON]))
+    apart = await sums_of(read_model, generation, SumsAsked([MORNING, AFTERNOON], by_product=True))
     assert apart["gross_minor"].to_list() == [1, most]

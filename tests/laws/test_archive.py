@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from event_store.events import EVENT_TYPES
 from event_store.record import TopicPartition
 from projections.catalogue import FIGURES, PROJECTIONS
 from projections.explain import Explainer
-from projections.explained import Asked, one_cell
+from projections.explained import Asked, Contribution, Explanation, one_cell
 from projections.read_model import Period
 
 from .histories import Values, arranged, partitions
@@ -78,8 +79,14 @@ async def _is_explained(line: Line, explainer: Explainer, asked: Asked) -> None:
         for part in parts:
             value = line.log._partitions[part.tp].values[part.offset]
             assert json.loads(value or b"")["id"] == part.event_id
-        in_pages = [await explainer.contributions(one, first, 3) for first in range(0, len(parts), 3)]
-        assert [part for page in in_pages for part in page] == parts
+        assert await _in_pages(explainer, one) == parts
+        unsorted = replace(explainer, most_sorted=2)
+        assert await _in_pages(unsorted, one) == await unsorted.contributions(one)
+
+
+async def _in_pages(explainer: Explainer, one: Explanation) -> list[Contribution]:
+    pages = [await explainer.contributions(one, first, 3) for first in range(0, one.events, 3)]
+    return [part for page in pages for part in page]
 
 
 @given(log=partitions(most=4), data=st.data(), min_records=st.integers(1, 4))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -15,9 +16,10 @@ import polars as pl
 import pytest
 
 from event_store.archiver import Archiver
+from event_store.dead_letters import DeadLetter
 from event_store.record import Record, TopicPartition
 from projections.memory_read_model import MemoryReadModel
-from projections.read_model import Period
+from projections.read_model import Sums, SumsAsked
 from tests.web.shop import HOSTILE_ID, HOSTILE_NAME, Shop, Tables, busy_days, exact, listed, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
@@ -147,17 +149,44 @@ class _Nobody:
 class _Mistaken(MemoryReadModel):
     """Says one more of everything."""
 
-    async def sums(
-        self,
-        generation: int,
-        projection: str,
-        periods: Sequence[Period],
-        *,
-        by_product: bool,
-        products: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        found = await super().sums(generation, projection, periods, by_product=by_product, products=products)
-        return found.with_columns(pl.exclude("product_id", "period", "currency") + 1)
+    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+        found = await super().sums(generation, projection, asked)
+        return replace(found, rows=found.rows.with_columns(pl.exclude("product_id", "period", "currency") + 1))
+
+
+class _Busy(MemoryReadModel):
+    """In which more is counted each time that somebody looks."""
+
+    looked: Callable[[], Awaitable[None]] | None = None
+
+    async def serving(self) -> int:
+        (looked, self.looked) = (self.looked, None)
+        if looked is not None:
+            await looked()
+            self.looked = looked
+        return await super().serving()
+
+    async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
+        await self.serving()
+        return await super().dead_letters(generation, most)
+
+
+async def test_in_a_shop_that_never_rests_a_number_is_what_its_events_add_up_to() -> None:
+    shop = Shop()
+    shop.read_model = busy = _Busy(shop.clock)
+    await shop.open()
+    await shop.log.append(TopicPartition("catalog-events", 0), [Record(b"A", b"unreadable")])
+
+    async def more() -> None:
+        await shop.happened(viewed(AUTUMN, "A"), viewed(AUTUMN, "B"))
+
+    await more()
+    busy.looked = more
+    async with shop.browser() as client:
+        answers = [(await client.get("/api/explain", params={"metric": "views"})).json() for _ in range(5)]
+    found = [answer["explained"][0] for answer in answers]
+    assert [one for one in found if one["figure"] != one["sum"]] == []
+    assert len({one["sum"] for one in found}) == len(found)
 
 
 async def test_a_number_that_its_events_do_not_add_up_to_is_called_so() -> None:
