@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from .errors import HistoryLost
 from .kafka_cluster import KafkaCluster
-from .kafka_reader import KafkaReader
+from .kafka_reader import KafkaReader, what_there_is
 from .kafka_tail import KafkaTail
 from .log import Bounds
 from .record import RecordBatch, TopicPartition
@@ -26,9 +25,8 @@ class KafkaConsumers:
     async def read_each(
         self, offsets: Mapping[TopicPartition, int], max_records: int
     ) -> Mapping[TopicPartition, RecordBatch]:
-        asked = [(tp, offset) for tp, offset in offsets.items() if not self._tail.knows_end(tp, offset)]
-        found = await asyncio.gather(*(self._read_or_nothing(tp, offset, max_records) for tp, offset in asked))
-        return {tp: batch for (tp, _), batch in zip(asked, found, strict=True) if batch is not None}
+        asked = {tp: offset for tp, offset in offsets.items() if not self._tail.knows_end(tp, offset)}
+        return await what_there_is(self.read, asked, max_records)
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         return await self._reader.bounds(tps)
@@ -48,10 +46,3 @@ class KafkaConsumers:
 
     async def _ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: one.end for tp, one in (await self._reader.bounds(tps)).items()}
-
-    async def _read_or_nothing(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch | None:
-        try:
-            batch = await self.read(tp, offset, max_records)
-        except HistoryLost:
-            return RecordBatch(tp, offset, [], [], [])
-        return batch if len(batch) else None

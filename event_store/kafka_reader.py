@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -137,6 +137,24 @@ class KafkaReader:
                 check_offset(tp, offset, (await self.bounds([tp]))[tp])
             return ()
         return records
+
+
+async def what_there_is(
+    read: Callable[[TopicPartition, int, int], Awaitable[RecordBatch]],
+    offsets: Mapping[TopicPartition, int],
+    max_records: int,
+) -> dict[TopicPartition, RecordBatch]:
+    """See `Log.read_each`, by `read`, which is a `Log.read`."""
+
+    async def of(tp: TopicPartition, offset: int) -> RecordBatch | None:
+        try:
+            batch = await read(tp, offset, max_records)
+        except HistoryLost:
+            return RecordBatch(tp, offset, [], [], [])
+        return batch if len(batch) else None
+
+    found = await asyncio.gather(*(of(tp, offset) for tp, offset in offsets.items()))
+    return {tp: batch for tp, batch in zip(offsets, found, strict=True) if batch is not None}
 
 
 def stand_at(consumer: Any, places: Mapping[KafkaPartition, int]) -> None:

@@ -20,7 +20,7 @@ from .errors import HistoryLost, LogUnavailable
 from .kafka_batches import FetchedBatches
 from .kafka_cluster import TIMEOUT_S, KafkaCluster
 from .kafka_fetch import RETRY_S, Fetched, KafkaFetch
-from .kafka_reader import KafkaReader, check_offset
+from .kafka_reader import KafkaReader, check_offset, what_there_is
 from .log import Bounds
 from .record import RecordBatch, TopicPartition
 
@@ -104,8 +104,7 @@ class KafkaStreams:
                 stream.asked_s = now_s
             else:
                 asked[tp] = offset
-        found = await asyncio.gather(*(self._read_or_nothing(tp, at, max_records) for tp, at in asked.items()))
-        return {tp: batch for tp, batch in zip(asked, found, strict=True) if batch is not None}
+        return await what_there_is(self.read, asked, max_records)
 
     async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         return await self._reader.bounds(tps)
@@ -180,13 +179,6 @@ class KafkaStreams:
                 check_offset(tp, offset, (await self.bounds([tp]))[tp])
                 await asyncio.sleep(RETRY_S)
         return answer
-
-    async def _read_or_nothing(self, tp: TopicPartition, offset: int, max_records: int) -> RecordBatch | None:
-        try:
-            batch = await self.read(tp, offset, max_records)
-        except HistoryLost:
-            return RecordBatch(tp, offset, [], [], [])
-        return batch if len(batch) else None
 
     async def _listen(self) -> None:
         """Sees to it that every broker holds a request for the streams that are at their end."""
