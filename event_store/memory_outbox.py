@@ -157,7 +157,7 @@ class MemoryOutbox:
     async def claim(self, lanes: Sequence[Lane], most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRows]:
         await asyncio.sleep(0)
         claimed = [
-            ClaimedRows(self._lane(lane.tp, lane.epoch), rows)
+            ClaimedRows(lane, rows)
             for lane in lanes
             if (held := self._held(lane)) is not None and (rows := held.claim(most))
         ]

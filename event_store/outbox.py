@@ -134,6 +134,7 @@ class Outbox(Protocol):
     async def claim(self, lanes: Sequence[Lane], most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRows]:
         """Draws sequences for waiting rows and returns, for each lane with anything unacknowledged, its next rows.
 
+        Each lane comes back as it was given: only `hold_lanes` looks at what others know of it.
         Lanes whose lease has another epoch by now, or whose source has a new incarnation, are left out.
         """
         ...

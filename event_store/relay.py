@@ -186,9 +186,10 @@ class Relay:
         self._retry_at.pop(lane.tp, None)
         if lane.failures:
             self._retry_at.clear()  # The log answers again, most likely for the other lanes, too.
-        self._lanes[lane.tp] = replace(lane, failures=0)
+        done = Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)
+        self._lanes[lane.tp] = replace(lane, failures=0, acknowledged=done.sequence, acknowledged_offset=done.offset)
         self.observer.published(lane.tp, claimed.rows, self.clock() - started_s)
-        return Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)
+        return done
 
     async def _note_failure(self, lane: Lane, error: Exception) -> None:
         failures = lane.failures + 1

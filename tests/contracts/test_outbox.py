@@ -64,6 +64,18 @@ async def test_a_lane_with_nothing_unacknowledged_is_left_out_of_a_claim(outbox:
     assert [rows.lane.tp for rows in await outbox.claim(held)] == [ORDERS]
 
 
+async def test_a_claimed_lane_comes_back_as_it_was_given_whatever_was_acknowledged_since(
+    outbox: Outbox, write: Write
+) -> None:
+    await write([paid()])
+    lane = await lane_of(outbox)
+    [first] = await outbox.claim([lane])
+    await outbox.acknowledge([Acknowledgement(lane, 1, 0)])
+    await write([paid()])
+    [second] = await outbox.claim([lane])
+    assert first.lane == second.lane == lane
+
+
 async def test_a_claim_begins_with_the_rows_not_acknowledged(outbox: Outbox, write: Write) -> None:
     drafts = [paid() for _ in range(5)]
     await write(drafts[:3])

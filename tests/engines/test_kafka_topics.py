@@ -56,7 +56,6 @@ async def test_fault_23_topics_made_anew_under_the_line_stop_what_is_in_them_and
         figures = await line.read_model.snapshot(1)
         async with admin_of(engines.cluster) as admin:
             await admin.delete_topics([engines.cluster.name("order-events")])
-            await asyncio.sleep(0.2)
             await admin.create_topics([NewTopic(engines.cluster.name("order-events"), 3, 1)])
         await line.write(90)
 

@@ -212,6 +212,25 @@ class _Away(MemoryLog):
         return await super().append(tp, records)
 
 
+def test_a_log_made_anew_between_two_passes_is_found_out_by_the_first_rows_that_it_takes() -> None:
+    async def made_anew(line: Line) -> None:
+        relay = line.relay()
+        line.write(views(3))
+        await relay.pass_once()
+        relay.log = MemoryLog(line.now_us)
+        for topic, partitions in TOPICS.items():
+            await relay.log.create_topic(topic, partitions)
+        line.write(views(2))
+        for _ in range(3):
+            await relay.pass_once()
+        [lane] = [one for one in await line.outbox.lanes() if one.sent]
+        assert lane.sent == 3
+        assert "Restore the log" in (lane.error or "")
+        assert (await relay.log.bounds([lane.tp]))[lane.tp].end == 2
+
+    in_virtual_time(made_anew)
+
+
 def test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so() -> None:
     async def away(line: Line) -> None:
         line.log = _Away(line.now_us)
