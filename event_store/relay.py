@@ -1,8 +1,8 @@
 """The relay: outbox to log, lane by lane, in sequence order, past nothing that isn't acknowledged.
 
-A pass claims the next rows of every lane it holds, appends each lane's rows in one call, and then moves the
-acknowledged lanes forward in one transaction. What can go wrong between these steps ends in the same rows going
-again with the same sequences, which the reader drops.
+It claims the next rows of every lane that is not being sent, appends each lane's rows in one call, and moves the lanes
+whose rows have arrived forward in one transaction, while the others are on their way. What can go wrong between these
+steps ends in the same rows going again with the same sequences, which the reader drops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from .backoff import STOP_TIMEOUT_S, Backoff, ends_in_time, first_of, sleep_unless
+from .backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
 from .envelope import stamper
@@ -26,7 +26,7 @@ from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, Lan
 from .record import Record, TopicPartition
 
 GATHER_S = 0.005
-"""How long a pass that found few rows lets new ones gather: each pass costs three commits, however few they are."""
+"""How long new rows may gather while few are sent: their commits cost the same, however few they are."""
 
 
 class RelayObserver(Protocol):
@@ -58,6 +58,14 @@ class RelaySettings:
     """How long all that is in flight may take to end, the leases given back included."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A lane's rows on their way."""
+
+    rows: ClaimedRows
+    task: asyncio.Task[Acknowledgement | None]
+
+
 @dataclass(slots=True)
 class Relay:
     outbox: Outbox
@@ -71,6 +79,7 @@ class Relay:
     """Seconds, for this process's own intervals; leases live by the database's clock."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
+    _sending: dict[TopicPartition, _Sending] = field(default_factory=dict)
     _checked: set[tuple[TopicPartition, int, str]] = field(default_factory=set)
     _retry_at: dict[TopicPartition, float] = field(default_factory=dict)
     _renew_at: float = float("-inf")
@@ -86,44 +95,90 @@ class Relay:
     async def _relay_until(self, stop: asyncio.Event) -> None:
         failures = 0
         await self._patiently(self.outbox.take_over(self.settings.owner))
-        while not stop.is_set():
-            try:
-                sent = await self.pass_once()
-                failures = 0
-                if not sent:
-                    await self._wait(stop)
-                elif sent < self.settings.max_pass_rows:
-                    await sleep_unless(stop, GATHER_S)
-            except TransientError as error:
-                failures += 1
-                self._look_again()  # A database that was away may have come back as an older copy.
-                wait_s = self.backoff.wait_s(failures)
-                self.observer.failed(TopicPartition("outbox", -1), error, wait_s)
-                await sleep_unless(stop, wait_s)
+        try:
+            while not stop.is_set():
+                try:
+                    await self._go_on(stop)
+                    failures = 0
+                except TransientError as error:
+                    failures += 1
+                    self._look_again()  # A database that was away may have come back as an older copy.
+                    wait_s = self.backoff.wait_s(failures)
+                    self.observer.failed(TopicPartition("outbox", -1), error, wait_s)
+                    await sleep_unless(stop, wait_s)
+            await self._patiently(self._settled())
+        finally:
+            await self._drop()
         await self._patiently(self.outbox.release(self.settings.owner))
 
     async def pass_once(self) -> int:
-        """One pass over all lanes; returns how many rows the log acknowledged."""
+        """One pass over all lanes, to the end of each; returns how many rows the log acknowledged."""
+        try:
+            await self._begin()
+            return await self._settled()
+        finally:
+            await self._drop()
+
+    async def _go_on(self, stop: asyncio.Event) -> None:
+        """Until a lane's rows have arrived, or something is due."""
+        await self._begin()
+        if not self._sending:
+            await self._wait(stop)
+            return
+        are_few = sum(len(one.rows.rows) for one in self._sending.values()) < self.settings.max_pass_rows
+        # A lane that takes long holds up none of the others.
+        await self._some_end(asyncio.FIRST_COMPLETED, self.settings.poll_s)
+        if are_few:
+            await sleep_unless(stop, GATHER_S)
+        await self._acknowledge()
+
+    async def _begin(self) -> None:
+        """Puts on its way what waits in lanes of which nothing is."""
         if self.clock() >= self._renew_at:
+            await self._settled()  # What is on its way would look like a tail that the database knows nothing of.
             await self._renew()
         now_s = self.clock()
         self._retry_at = {tp: at_s for tp, at_s in self._retry_at.items() if at_s > now_s and tp in self._lanes}
-        lanes = [lane for tp, lane in self._lanes.items() if tp not in self._retry_at]
+        lanes = [lane for tp, lane in self._lanes.items() if tp not in self._retry_at and tp not in self._sending]
         claimed = await self.outbox.claim(lanes, self.settings.max_pass_rows)
-        if not claimed:
+        if claimed:
+            self.crash_points.passing("relay.after_claim")
+        elif not self._sending:
             await self._clean()
+        for rows in claimed:
+            self._sending[rows.lane.tp] = _Sending(rows, asyncio.create_task(self._send(rows)))
+
+    async def _settled(self) -> int:
+        """Returns when nothing is on its way, and how many rows have arrived."""
+        await self._some_end(asyncio.ALL_COMPLETED)
+        return await self._acknowledge()
+
+    async def _some_end(self, which: str, timeout_s: float | None = None) -> None:
+        if self._sending:
+            tasks = [one.task for one in self._sending.values()]
+            await asyncio.wait(tasks, timeout=timeout_s, return_when=which)
+
+    async def _acknowledge(self) -> int:
+        """Moves the lanes forward whose rows have arrived; returns how many rows. Raises what else ended a lane."""
+        ended = [one for one in self._sending.values() if one.task.done()]
+        if not ended:
             return 0
-        self.crash_points.passing("relay.after_claim")
-        results = await asyncio.gather(*(self._send(rows) for rows in claimed), return_exceptions=True)
         self.crash_points.passing("relay.after_append")
+        for one in ended:
+            del self._sending[one.rows.lane.tp]
+        results = [one.task.exception() or one.task.result() for one in ended]
         done = [one for one in results if isinstance(one, Acknowledgement)]
         if done:
             await self.outbox.acknowledge(done)
         self.crash_points.passing("relay.after_acknowledge")
-        for one in results:
-            if isinstance(one, BaseException):
-                raise one  # The other lanes have ended by now: none is still being sent when its rows go again.
-        return sum(len(rows.rows) for rows, one in zip(claimed, results, strict=True) if one is not None)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(len(one.rows.rows) for one, arrived in zip(ended, results, strict=True) if arrived is not None)
+
+    async def _drop(self) -> None:
+        await dropped([one.task for one in self._sending.values()])
+        self._sending.clear()
 
     def _look_again(self) -> None:
         """Every lane's tail is checked before more of it is sent."""
@@ -218,7 +273,7 @@ class Relay:
         timeout_s = max(0.001, min(due_s, self.settings.poll_s))
         await first_of(self.outbox.wait_for_news(timeout_s), stop.wait())
 
-    async def _patiently(self, call: Awaitable[None]) -> None:
+    async def _patiently(self, call: Awaitable[object]) -> None:
         """Once at start and end; where the storage is away, leases expire or are taken by themselves."""
         try:
             await call
