@@ -38,17 +38,20 @@ class KafkaAppender:
         """See `Log.append`; the partition is known to exist."""
         async with self._turns[tp]:  # The records of one call stay together, though they may be several batches.
             with self._cluster.asked(f"{tp}: append {len(records)} records"):
-                await self._check_sizes(tp, records)
+                sizes_bytes = [len(record.value or b"") + len(record.key or b"") for record in records]
+                await self._check_sizes(tp, sizes_bytes)
                 # One that failed may hold a sequence number that the broker never saw, and then refuses everything.
                 async with self._producer.used() as producer, asyncio.timeout(TIMEOUT_S):
-                    return await self._send(producer, tp, records)
+                    return await self._send(producer, tp, records, sizes_bytes)
 
     async def close(self) -> None:
         await asyncio.gather(self._producer.close(), self._admin.close())
 
-    async def _send(self, producer: Any, tp: TopicPartition, records: Sequence[Record]) -> int:
+    async def _send(
+        self, producer: Any, tp: TopicPartition, records: Sequence[Record], sizes_bytes: Sequence[int]
+    ) -> int:
         offsets: list[int] = []
-        for batch in _batches(producer, records, self._limits.get(tp.topic, MAX_BATCH_BYTES)):
+        for batch in _batches(producer, records, sizes_bytes, self._limits.get(tp.topic, MAX_BATCH_BYTES)):
             try:
                 sent = await producer.send_batch(batch, self._cluster.name(tp.topic), partition=tp.partition)
                 offsets.append((await sent).offset)
@@ -59,8 +62,7 @@ class KafkaAppender:
             raise KafkaError("it has them, and does not say where")
         return offsets[0]
 
-    async def _check_sizes(self, tp: TopicPartition, records: Sequence[Record]) -> None:
-        sizes_bytes = [_size_bytes(record) for record in records]
+    async def _check_sizes(self, tp: TopicPartition, sizes_bytes: Sequence[int]) -> None:
         size_bytes = max(sizes_bytes)
         largest = sizes_bytes.index(size_bytes)
         if size_bytes > MAX_STORED_RECORD_BYTES:
@@ -85,10 +87,6 @@ class KafkaAppender:
         return self._limits[topic]
 
 
-def _size_bytes(record: Record) -> int:
-    return len(record.value or b"") + len(record.key or b"")
-
-
 def producer_of(cluster: KafkaCluster) -> KafkaClient:
     return cluster.client(
         lambda: AIOKafkaProducer(
@@ -101,12 +99,12 @@ def producer_of(cluster: KafkaCluster) -> KafkaClient:
     )
 
 
-def _batches(producer: Any, records: Sequence[Record], most_bytes: int) -> Iterator[Any]:
+def _batches(producer: Any, records: Sequence[Record], sizes_bytes: Sequence[int], most_bytes: int) -> Iterator[Any]:
     """The records in as few batches of so many bytes as they fit into; one that fits into none alone, in its own."""
     batch = producer.create_batch()
     room_bytes = most_bytes
-    for record in records:
-        size_bytes = _size_bytes(record) + OVERHEAD_BYTES
+    for record, bare_bytes in zip(records, sizes_bytes, strict=True):
+        size_bytes = bare_bytes + OVERHEAD_BYTES
         if size_bytes > room_bytes:  # Few of them have that overhead, so the batch is asked for what it has.
             room_bytes = most_bytes - batch.size()
         is_full = size_bytes > room_bytes and batch.record_count()
