@@ -17,6 +17,7 @@ from litestar.response import Template
 from msgspec import Meta, Struct
 from uuid_utils import uuid7
 
+from backoffice.pages.navigation import plain_frame
 from event_store.errors import EventStoreError, TransientError
 from projections.periods import QuestionError
 
@@ -56,19 +57,12 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     headers = getattr(error, "headers", None) if isinstance(error, HTTPException) else None
     if is_for_programs(request.scope["path"]):
         return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
-    context = {"problem": problem, "title": problem.title, "picker": False, "pages": _PAGES, "carried": _same}
+    context = {**plain_frame(problem.title), "problem": problem}
     return Template("problem.html", context=context, status_code=problem.status, headers=headers)
-
-
-_PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 def is_for_programs(path: str) -> bool:
     return path.startswith(("/api/", "/figures.")) or path in ("/livez", "/readyz", "/metrics")
-
-
-def _same(path: str) -> str:
-    return path
 
 
 def _report(request: Request[Any, Any, Any], error: Exception, problem: Problem) -> None:
