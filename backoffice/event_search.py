@@ -22,7 +22,6 @@ from projections.periods import QuestionError
 
 MOST_SEARCHED = 120_000
 """Records that one answer looks at, at most: about half a second's."""
-MOST_PARTITIONS = 1000
 ID_FIELDS = frozenset({"product_id", "order_id", "user_id", "visitor_id", "buyer_id", "payment_id", "refund_id"})
 """Fields of an event's data that name something."""
 UNREADABLE = "unreadable"
@@ -40,10 +39,6 @@ class TooLongText(QuestionError):
 
 class BadTime(QuestionError):
     """A time is an instant with its zone."""
-
-
-class BadPlace(QuestionError):
-    """Where a search goes on is what the answer before said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,24 +224,3 @@ def _ids_in(data: Any) -> Iterator[str]:
     elif isinstance(data, list):
         for one in data:
             yield from _ids_in(one)
-
-
-def onward_text(onward: Mapping[TopicPartition, int]) -> str:
-    """`order-events:0:1234,…`, for a URL."""
-    return ",".join(f"{tp.topic}:{tp.partition}:{end}" for tp, end in sorted(onward.items()))
-
-
-def onward_named(text: str) -> dict[TopicPartition, int]:
-    """Raises BadPlace."""
-    places: dict[TopicPartition, int] = {}
-    parts = text.split(",")
-    for part in parts[: MOST_PARTITIONS + 1]:
-        (topic, partition, end) = ([*part.split(":"), "", ""])[:3]
-        if not (topic and _is_number(partition) and _is_number(end)) or len(parts) > MOST_PARTITIONS:
-            raise BadPlace(f"{text[:48]!r} is no place to go on from; begin the search again")
-        places[TopicPartition(topic, int(partition))] = int(end)
-    return places
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18

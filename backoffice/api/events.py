@@ -9,9 +9,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from backoffice.event_search import EventSearch, canonical_time, onward_named, onward_text, wanted_record
+from backoffice.event_search import EventSearch, canonical_time, wanted_record
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from backoffice.places import onward_named, onward_text
 from backoffice.problems import RESPONSES
 from backoffice.recorded import Recorded, positions, tell
 from backoffice.sign_in.access import needs

@@ -15,6 +15,7 @@ from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
+from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
 from projections.explain import Explainer
 from projections.periods import QuestionError, Range, day_named
@@ -85,7 +86,7 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
     ) -> ExplainAnswer:
         days = Range(day_named(first) if first else None, day_named(last) if last else None)
         asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
-        start = _number(after)
+        start = 0 if after is None else _start(after)
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)
         goes_on = any(one.explanation.events > start + most for one in found)
@@ -112,9 +113,8 @@ def _explained(one: EventsBehind) -> ExplainedAnswer:
     )
 
 
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 13):
+def _start(cursor: str) -> int:
+    start = whole_number(cursor, 12)
+    if start is None:
         raise BadCursor(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
-    return int(cursor)
+    return start

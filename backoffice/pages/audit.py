@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
+from backoffice.whole_number import whole_number
 from projections.periods import QuestionError
 
 from .forms import page
@@ -31,7 +32,7 @@ def route(office: Office) -> HTTPRouteHandler:
         of = request.query_params.get("of", BACKOFFICE)
         if of not in office.audits:
             raise UnknownAudit(f"no audit {of[:32]!r}; there are {', '.join(office.audits)}")
-        before = _number(request.query_params.get("before", ""))
+        before = _row(request.query_params.get("before", ""))
         rows = list(await office.audits[of].older(before, ROWS_A_PAGE + 1))
         more = rows[ROWS_A_PAGE:]
         shown = rows[:ROWS_A_PAGE]
@@ -42,9 +43,8 @@ def route(office: Office) -> HTTPRouteHandler:
     return show
 
 
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+def _row(text: str) -> int | None:
+    number = whole_number(text, 18)
+    if number is None and text:
         raise UnknownAudit(f"no row {text[:32]!r}; rows are numbered from 1")
-    return int(text)
+    return number

@@ -6,21 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from backoffice.event_search import EVENTS, EventSearch, Found, Wanted, onward_named, onward_text, wanted_record
+from backoffice.event_search import EVENTS, EventSearch, Found, Wanted, wanted_record
+from backoffice.places import onward_named, onward_text, partition_named
 from backoffice.recorded import positions, tell
-from projections.periods import ALWAYS, QuestionError, whole, zone_named
+from projections.periods import ALWAYS, whole, zone_named
 
 from .frame import Page, Sources
-from .record import is_number
 from .selection import Selection
 
 RECORDS_A_PAGE = 50
 ALL_TIME = (946_684_800, 2**35 - 900)
 """Since the year 2000, before which no event may claim to have happened."""
-
-
-class UnknownPartition(QuestionError):
-    """Partitions are numbered from 0."""
 
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
@@ -45,9 +41,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
 def _wanted(selection: Selection) -> Wanted:
     chosen = selection.more
     (event, topic, partition) = (chosen.get("event"), chosen.get("topic"), chosen.get("partition"))
-    if partition is not None and not is_number(partition):
-        raise UnknownPartition(f"no partition {partition[:32]!r}; partitions are numbered from 0")
-    number = None if partition is None else int(partition)
+    number = None if partition is None else partition_named(partition)
     return wanted_record(chosen.get("q", "").strip(), event, topic, number, _times(selection))
 
 

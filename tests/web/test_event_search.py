@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backoffice.event_search import EventSearch, Found, Wanted, onward_named, onward_text
+from backoffice.event_search import EventSearch, Found, Wanted
+from backoffice.places import onward_named, onward_text
 from event_store.record import Record, RecordBatch, TopicPartition
 from tests.web.shop import HOSTILE_ID, PARTITIONS, Shop, Tables, busy_days, viewed
 
