@@ -18,7 +18,9 @@ from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
 from projections.explain import Explainer
-from projections.periods import QuestionError, Range, day_named
+from projections.periods import QuestionError, range_named
+
+from .parameters import First, Last, Zone
 
 MOST_EVENTS = 1000
 
@@ -55,9 +57,6 @@ class ExplainAnswer(Struct, frozen=True):
 
 Metric = Annotated[str, QueryParameter(description="a metric of /api/figures that is no ratio")]
 Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
-Zone = Annotated[str, QueryParameter(description="IANA name of the time zone whose days and hours are meant")]
-First = Annotated[str | None, QueryParameter(name="from", description="first day, e.g. 2011-03-01; default: all")]
-Last = Annotated[str | None, QueryParameter(name="to", description="last day, included; default: all")]
 Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
 Currency = Annotated[str | None, QueryParameter(description="e.g. GBP; default: each")]
 After = Annotated[str | None, QueryParameter(description="`next` of the answer before")]
@@ -84,7 +83,7 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
         after: After = None,
         most: Most = 100,
     ) -> ExplainAnswer:
-        days = Range(day_named(first) if first else None, day_named(last) if last else None)
+        days = range_named(first, last)
         asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
         start = 0 if after is None else _start(after)
         stamp = await pipeline.completeness()

@@ -9,14 +9,12 @@ from typing import Any
 from backoffice.event_search import EVENTS, EventSearch, Found, Wanted, wanted_record
 from backoffice.places import onward_named, onward_text, partition_named
 from backoffice.recorded import positions, tell
-from projections.periods import ALWAYS, whole, zone_named
+from projections.periods import ALL_TIME, ALWAYS, whole, zone_named
 
 from .frame import Page, Sources
 from .selection import Selection
 
 RECORDS_A_PAGE = 50
-ALL_TIME = (946_684_800, 2**35 - 900)
-"""Since the year 2000, before which no event may claim to have happened."""
 
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
