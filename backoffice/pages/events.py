@@ -44,12 +44,14 @@ def _wanted(selection: Selection) -> Wanted:
 
 
 def _times(selection: Selection) -> tuple[str, str] | None:
-    if selection.asked == ALWAYS:
+    asked = selection.asked
+    if asked == ALWAYS:
         return None
-    periods = whole(zone_named(selection.tz), ALL_TIME, selection.asked)
+    reach = ALL_TIME if asked.last else (ALL_TIME[0], selection.extent[1])
+    periods = whole(zone_named(selection.tz), reach, asked)
     if not periods:
         return "", ""
-    return _text_of(periods[0].start), _text_of(periods[-1].end)
+    return _text_of(periods[0].start), _text_of(periods[-1].end) if asked.last else "9999"
 
 
 def _text_of(second: int) -> str:
