@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,7 @@ class EventSearch:
         """`below` is `onward` of the answer before."""
         ends = await self._ends(wanted, below)
         (cursors, found, searched, back_to_us) = (dict(ends), list[RecordBatch](), 0, None)
-        heads = _Newest([_Backwards(self.log, tp, begin, end) for tp, (begin, end) in ends.items()])
-        async for record in heads:
+        async for record in _newest([_Backwards(self.log, tp, begin, end) for tp, (begin, end) in ends.items()]):
             cursors[record.tp] = (cursors[record.tp][0], record.first_offset)
             searched += 1
             back_to_us = record.appended_at_us[0]
@@ -159,26 +158,21 @@ class _Backwards:
         return self.stretch.slice(at, at + 1)
 
 
-@dataclass(slots=True)
-class _Newest:
+async def _newest(partitions: Sequence[_Backwards]) -> AsyncIterator[RecordBatch]:
     """The records of many partitions in one order: the newest first."""
+    heads: list[tuple[int, TopicPartition, RecordBatch, _Backwards]] = []
 
-    partitions: Sequence[_Backwards]
+    async def push(one: _Backwards) -> None:
+        record = await one.take()
+        if record is not None:
+            heapq.heappush(heads, (-record.appended_at_us[0], record.tp, record, one))
 
-    async def __aiter__(self) -> Any:
-        heads: list[tuple[int, TopicPartition, int, RecordBatch, _Backwards]] = []
-        for one in self.partitions:
-            await _push(heads, one)
-        while heads:
-            (_, _, _, record, one) = heapq.heappop(heads)
-            yield record
-            await _push(heads, one)
-
-
-async def _push(heads: list[tuple[int, TopicPartition, int, RecordBatch, _Backwards]], one: _Backwards) -> None:
-    record = await one.take()
-    if record is not None:
-        heapq.heappush(heads, (-record.appended_at_us[0], record.tp, -record.first_offset, record, one))
+    for one in partitions:
+        await push(one)
+    while heads:
+        (*_, record, one) = heapq.heappop(heads)
+        yield record
+        await push(one)
 
 
 def _may_name(text: str, value: bytes | None, key: bytes | None) -> bool:

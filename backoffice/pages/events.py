@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from backoffice.event_search import EVENTS, EventSearch, Found, Wanted, wanted_record
-from backoffice.places import onward_named, onward_text, partition_named
-from backoffice.recorded import positions, tell
+from backoffice.event_search import EVENTS, Wanted, wanted_record
+from backoffice.places import partition_named
+from backoffice.recorded import records_found
 from projections.periods import ALL_TIME, ALWAYS, whole, zone_named
 
 from .frame import Page, Sources
@@ -19,20 +19,17 @@ RECORDS_A_PAGE = 50
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     wanted = _wanted(selection)
-    search = EventSearch(sources.explainer.history.log, sources.explainer.history.codec)
-    below = onward_named(selection.more["below"]) if "below" in selection.more else None
-    found = await search.find(wanted, RECORDS_A_PAGE, below)
-    counted_to = await positions(sources.pipeline.read_model)
-    told = [tell(search.codec, record, counted_to)[0] for record in found.records]
+    (history, below) = (sources.explainer.history, selection.more.get("below"))
+    found = await records_found(history, sources.pipeline.read_model, wanted, RECORDS_A_PAGE, below)
     return {
-        "records": told,
+        "records": found.records,
         "events": EVENTS,
-        "topics": sorted(await search.log.topics()),
+        "topics": sorted(await history.log.topics()),
         "wanted": wanted,
-        "onward": selection.link(below=onward_text(found.onward)) if found.onward else None,
+        "onward": selection.link(below=found.onward) if found.onward else None,
         "newest": selection.link(below=None) if below else None,
         "searched": found.searched,
-        "back_to": _instant(found),
+        "back_to": found.back_to,
     }
 
 
@@ -56,10 +53,6 @@ def _times(selection: Selection) -> tuple[str, str] | None:
 
 def _text_of(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
-
-
-def _instant(found: Found) -> datetime | None:
-    return None if found.back_to_us is None else datetime.fromtimestamp(found.back_to_us / 1e6, UTC)
 
 
 EXPLORER = Page(
