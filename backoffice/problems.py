@@ -77,7 +77,7 @@ def _report(request: Request[Any, Any, Any], error: Exception, problem: Problem)
 
 def _problem(error: Exception, instance: str) -> Problem:
     if isinstance(error, QuestionError):
-        return _made("question", "This can't be answered", 400, _sentence(error), instance)
+        return _made("question", "This can't be answered", 400, sentence(error), instance)
     if isinstance(error, TransientError):
         detail = "A database is busy, full or out of reach. Nothing is lost; ask again in a moment."
         return _made("unavailable", "The figures can't be read right now", 503, detail, instance)
@@ -91,7 +91,7 @@ def _problem(error: Exception, instance: str) -> Problem:
     return _made("internal", "Something went wrong here", 500, detail, instance)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     text = str(error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
