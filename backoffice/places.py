@@ -10,7 +10,6 @@ from projections.periods import QuestionError
 from .whole_number import whole_number
 
 MOST_PARTITIONS = 1000
-MOST_DIGITS = 18
 
 
 class UnreadablePlace(QuestionError):
@@ -27,20 +26,15 @@ class BadPlace(QuestionError):
 
 def place_named(chosen: Mapping[str, str]) -> tuple[TopicPartition, int]:
     """Raises UnreadablePlace."""
-    place = _place(chosen.get("topic", ""), chosen.get("partition", ""), chosen.get("offset", ""))
-    if place is None:
-        raise UnreadablePlace(
-            "a record is named by its topic, partition and offset: ?topic=order-events&partition=0&offset=0"
-        )
-    return place
+    trouble = UnreadablePlace(
+        "a record is named by its topic, partition and offset: ?topic=order-events&partition=0&offset=0"
+    )
+    return _place(trouble, *(chosen.get(name, "") for name in ("topic", "partition", "offset")))
 
 
 def partition_named(text: str) -> int:
     """Raises UnknownPartition."""
-    number = whole_number(text, MOST_DIGITS)
-    if number is None:
-        raise UnknownPartition(f"no partition {text[:32]!r}; partitions are numbered from 0")
-    return number
+    return _number(text, UnknownPartition(f"no partition {text[:32]!r}; partitions are numbered from 0"))
 
 
 def onward_text(onward: Mapping[TopicPartition, int]) -> str:
@@ -50,13 +44,18 @@ def onward_text(onward: Mapping[TopicPartition, int]) -> str:
 
 def onward_named(text: str) -> dict[TopicPartition, int]:
     """Raises BadPlace."""
+    trouble = BadPlace(f"{text[:48]!r} is no place to go on from; begin the search again")
     parts = text.split(",", MOST_PARTITIONS)
-    places = [_place(*[*part.split(":"), "", ""][:3]) for part in parts]
-    if len(parts) > MOST_PARTITIONS or None in places:
-        raise BadPlace(f"{text[:48]!r} is no place to go on from; begin the search again")
-    return dict(filter(None, places))
+    if len(parts) > MOST_PARTITIONS:
+        raise trouble
+    return dict(_place(trouble, *[*part.split(":"), "", ""][:3]) for part in parts)
 
 
-def _place(topic: str, partition: str, offset: str) -> tuple[TopicPartition, int] | None:
-    (number, at) = (whole_number(partition, MOST_DIGITS), whole_number(offset, MOST_DIGITS))
-    return (TopicPartition(topic, number), at) if topic and number is not None and at is not None else None
+def _place(trouble: QuestionError, topic: str, partition: str, offset: str) -> tuple[TopicPartition, int]:
+    if not topic:
+        raise trouble
+    return TopicPartition(topic, _number(partition, trouble)), _number(offset, trouble)
+
+
+def _number(text: str, trouble: QuestionError) -> int:
+    return whole_number(text, 18, trouble)

@@ -19,8 +19,8 @@ from projections.metric import Unit
 from projections.periods import QuestionError
 from projections.read_model import ReadModel
 
-from .event_search import EventSearch, Wanted
-from .places import onward_named, onward_text
+from .event_search import EventSearch, Found, Wanted
+from .places import onward_named
 
 
 class NoSuchRecord(QuestionError):
@@ -84,31 +84,14 @@ async def recorded_at(history: History, read_model: ReadModel, tp: TopicPartitio
     return _told(history.codec, record, await _counted_to(read_model))
 
 
-@dataclass(frozen=True, slots=True)
-class RecordsFound:
-    records: list[Recorded]
-    """The newest first."""
-    searched: int
-    """How many records were looked at."""
-    back_to: datetime | None
-    """When the log took the oldest of them."""
-    onward: str | None
-    """Where the search goes on, for a URL; None where everything was looked at."""
-
-
 async def records_found(
     history: History, read_model: ReadModel, wanted: Wanted, most: int, below: str | None
-) -> RecordsFound:
-    """`below` is `onward` of the answer before. Raises BadPlace."""
+) -> tuple[list[Recorded], Found]:
+    """`below` is where the search before goes on, as text. Raises BadPlace."""
     search = EventSearch(history.log, history.codec)
     found = await search.find(wanted, most, None if below is None else onward_named(below))
     counted_to = await _counted_to(read_model)
-    return RecordsFound(
-        [_told(history.codec, record, counted_to) for record in found.records],
-        found.searched,
-        None if found.back_to_us is None else datetime.fromtimestamp(found.back_to_us / 1e6, UTC),
-        onward_text(found.onward) if found.onward else None,
-    )
+    return [_told(history.codec, record, counted_to) for record in found.records], found
 
 
 async def _counted_to(read_model: ReadModel) -> dict[TopicPartition, int]:

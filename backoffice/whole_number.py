@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 
-def whole_number(text: str, most_digits: int) -> int | None:
-    """From 0; None for what is none, or a longer one. Other scripts' digits and signs are none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= most_digits else None
+def whole_number(text: str, most_digits: int, trouble: Exception) -> int:
+    """From 0. Raises `trouble` for anything else; other scripts' digits are no number, nor is a longer one."""
+    if not (text.isascii() and text.isdigit() and len(text) <= most_digits):
+        raise trouble
+    return int(text)

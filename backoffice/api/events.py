@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from backoffice.event_search import canonical_time, wanted_record
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from backoffice.places import onward_text
 from backoffice.problems import RESPONSES
 from backoffice.recorded import Recorded, records_found
 from backoffice.sign_in.access import needs
@@ -58,8 +59,8 @@ def route(history: History, pipeline: Pipeline) -> HTTPRouteHandler:
     ) -> EventsAnswer:
         wanted = wanted_record(text, event, topic, partition, _times(since, until))
         stamp = await pipeline.completeness()
-        found = await records_found(history, pipeline.read_model, wanted, most, below)
-        return EventsAnswer(stamp, found.records, found.searched, found.onward)
+        (records, found) = await records_found(history, pipeline.read_model, wanted, most, below)
+        return EventsAnswer(stamp, records, found.searched, onward_text(found.onward) if found.onward else None)
 
     return answer
 

@@ -28,6 +28,9 @@ MOST_EVENTS = 1000
 class BadCursor(QuestionError):
     """A cursor is what the answer before said."""
 
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
+
 
 class ContributionAnswer(Struct, frozen=True):
     topic: str
@@ -85,7 +88,7 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
     ) -> ExplainAnswer:
         days = range_named(first, last)
         asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
-        start = 0 if after is None else _start(after)
+        start = 0 if after is None else whole_number(after, 12, BadCursor(after))
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)
         goes_on = any(one.explanation.events > start + most for one in found)
@@ -110,10 +113,3 @@ def _explained(one: EventsBehind) -> ExplainedAnswer:
             for part in one.contributions
         ],
     )
-
-
-def _start(cursor: str) -> int:
-    start = whole_number(cursor, 12)
-    if start is None:
-        raise BadCursor(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
-    return start

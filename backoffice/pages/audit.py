@@ -32,7 +32,9 @@ def route(office: Office) -> HTTPRouteHandler:
         of = request.query_params.get("of", BACKOFFICE)
         if of not in office.audits:
             raise UnknownAudit(f"no audit {of[:32]!r}; there are {', '.join(office.audits)}")
-        before = _row(request.query_params.get("before", ""))
+        row = request.query_params.get("before", "")
+        trouble = UnknownAudit(f"no row {row[:32]!r}; rows are numbered from 1")
+        before = whole_number(row, 18, trouble) if row else None
         rows = list(await office.audits[of].older(before, ROWS_A_PAGE + 1))
         more = rows[ROWS_A_PAGE:]
         shown = rows[:ROWS_A_PAGE]
@@ -41,10 +43,3 @@ def route(office: Office) -> HTTPRouteHandler:
         return page("audit.html", "Audit", "/audit", 200, {**context, "utc": utc})
 
     return show
-
-
-def _row(text: str) -> int | None:
-    number = whole_number(text, 18)
-    if number is None and text:
-        raise UnknownAudit(f"no row {text[:32]!r}; rows are numbered from 1")
-    return number

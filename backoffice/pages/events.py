@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backoffice.event_search import EVENTS, Wanted, wanted_record
-from backoffice.places import partition_named
+from backoffice.places import onward_text, partition_named
 from backoffice.recorded import records_found
 from projections.periods import ALL_TIME, ALWAYS, whole, zone_named
 
@@ -20,16 +20,16 @@ RECORDS_A_PAGE = 50
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     wanted = _wanted(selection)
     (history, below) = (sources.explainer.history, selection.more.get("below"))
-    found = await records_found(history, sources.pipeline.read_model, wanted, RECORDS_A_PAGE, below)
+    (records, found) = await records_found(history, sources.pipeline.read_model, wanted, RECORDS_A_PAGE, below)
     return {
-        "records": found.records,
+        "records": records,
         "events": EVENTS,
         "topics": sorted(await history.log.topics()),
         "wanted": wanted,
-        "onward": selection.link(below=found.onward) if found.onward else None,
+        "onward": selection.link(below=onward_text(found.onward)) if found.onward else None,
         "newest": selection.link(below=None) if below else None,
         "searched": found.searched,
-        "back_to": found.back_to,
+        "back_to": found.back_to_us and datetime.fromtimestamp(found.back_to_us / 1e6, UTC),
     }
 
 

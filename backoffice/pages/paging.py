@@ -53,7 +53,7 @@ def pager_of(selection: Selection, start: int, shown: int, of: int, size: int) -
 
 def page_number(text: str) -> int:
     """From 1. Raises UnknownPage."""
-    number = whole_number(text, 9)
-    if not number:
-        raise UnknownPage(f"no page {text[:32]!r}; pages are numbered from 1")
+    trouble = UnknownPage(f"no page {text[:32]!r}; pages are numbered from 1")
+    if not (number := whole_number(text, 9, trouble)):
+        raise trouble
     return number

@@ -41,7 +41,7 @@ def routes(office: Office, now_us: Callable[[], int]) -> Sequence[HTTPRouteHandl
         form = await fields(request)
         scopes = [scope for scope in SCOPES[api] if scope in form]
         try:
-            days = _days(form.get("days", ""))
+            days = whole_number(form.get("days", ""), 5, TokenRefused("the days are a whole number"))
             (_, text) = await tokens.add(form.get("title", ""), scopes, days, entry_of(request))
         except TokenRefused as error:
             return await shown(422, trouble=str(error))
@@ -59,10 +59,3 @@ def _of(office: Office, api: str) -> Tokens:
     if api not in office.tokens:
         raise NotFoundException
     return office.tokens[api]
-
-
-def _days(text: str) -> int:
-    days = whole_number(text, 5)
-    if days is None:
-        raise TokenRefused("the days are a whole number")
-    return days

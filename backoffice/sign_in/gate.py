@@ -178,9 +178,9 @@ async def _field(request: AnyRequest) -> str:
     """The form's token among its fields; the form is kept for the route."""
     if not request.headers.get("content-type", "").startswith(FORM):
         return ""
-    length = whole_number(request.headers.get("content-length", ""), 18)
-    if length is None or length > MOST_FORM_BYTES:
-        raise HTTPException("A form of this size is none of ours.", status_code=413)
+    trouble = HTTPException("A form of this size is none of ours.", status_code=413)
+    if whole_number(request.headers.get("content-length", ""), 18, trouble) > MOST_FORM_BYTES:
+        raise trouble
     form: Mapping[str, Any] = await request.form()
     value = form.get(FORM_FIELD, "")
     return value if isinstance(value, str) else ""
