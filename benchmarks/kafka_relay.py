@@ -10,18 +10,15 @@ from typing import Any
 
 import asyncpg
 
-from backoffice.silence import Silence
-from event_store.codec import Codec
 from event_store.connect import open_log, open_outbox
 from event_store.envelope import stamp
 from event_store.log import Log
 from event_store.outbox import Outbox
-from event_store.relay import Relay, RelaySettings
 from event_store.topics import PARTITIONS
 
 from .bare_loops import sent
 from .measured import Measured, print_ratios
-from .relay import write_rows
+from .relay import relayed, write_rows
 from .servers import Servers
 from .shop_events import SOURCE, Row, partitions, rows
 
@@ -31,16 +28,6 @@ SELECT l.id, w.event_id, w.key, w.payload, $6
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) AS w (topic, number, event_id, key, payload)
 JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number
 """
-
-
-async def relayed(outbox: Outbox, log: Log) -> Measured:
-    """Until the outbox was empty."""
-    relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
-    (started_s, used_s) = (time.perf_counter(), time.process_time())
-    count = 0
-    while passed := await relay.pass_once():
-        count += passed
-    return Measured(count, time.perf_counter() - started_s, time.process_time() - used_s)
 
 
 async def measure_relay(servers: Servers, events: int, rounds: int) -> None:

@@ -78,10 +78,7 @@ class Range:
 ALWAYS = Range()
 
 ALL_TIME = (946_684_800, 4_102_444_800 - BUCKET_S)
-"""The first and the last bucket of the years 2000 to 2099: nothing happened before or after, as far as events may say.
-
-The extent of questions that the asked days alone bound.
-"""
+"""The first and the last bucket of the years 2000 to 2099, where all events are: days that are asked for bound it."""
 
 
 @lru_cache(256)
