@@ -1,4 +1,4 @@
-"""Records of the log, told for people: what it says, what it adds to which figures, and whether it is counted."""
+"""Records of the log, told for people: what each says, what it adds to which figures, and whether it is counted."""
 
 from __future__ import annotations
 
