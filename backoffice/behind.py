@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from projections.explain import Explainer
 from projections.explained import Asked, Contribution, Explanation
 from projections.figures import PERIODS, SumTooLarge
-from projections.periods import ALWAYS, QuestionError, Range, whole, zone_named
+from projections.periods import ALL_TIME, QuestionError, Range, whole, zone_named
 from projections.read_model import Period
 
 EVENTS_A_PAGE = 100
-(_START, _END) = (946_684_800, 4_102_444_800)
-"""Of the years 2000 to 2100: the days that are asked for bound what is looked at, also where there are no figures."""
 
 
 class NoSuchStep(QuestionError):
@@ -69,7 +67,8 @@ async def _periods(explainer: Explainer, asked: FigureAsked) -> list[Period]:
     if asked.step is None:
         return whole(zone, extent, asked.days)
     (kind, name) = asked.step
-    reach = (min(extent[0], _START), max(extent[1], _END)) if asked.days != ALWAYS else extent
+    # Days that are asked for may have no figures; without them there is nothing beyond the figures to look at.
+    reach = (ALL_TIME[0] if asked.days.first else extent[0], ALL_TIME[1] if asked.days.last else extent[1])
     found = [one for one in PERIODS[kind](zone, reach, asked.days) if one.label == name]
     if not found:
         raise NoSuchStep(f"there is no {kind} {name[:40]!r} in these days")

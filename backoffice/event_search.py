@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ from projections.periods import QuestionError
 
 MOST_SEARCHED = 120_000
 """Records that one answer looks at, at most: about half a second's."""
-MOST_PARTITIONS = 1000
 ID_FIELDS = frozenset({"product_id", "order_id", "user_id", "visitor_id", "buyer_id", "payment_id", "refund_id"})
 """Fields of an event's data that name something."""
 UNREADABLE = "unreadable"
@@ -40,10 +39,6 @@ class TooLongText(QuestionError):
 
 class BadTime(QuestionError):
     """A time is an instant with its zone."""
-
-
-class BadPlace(QuestionError):
-    """Where a search goes on is what the answer before said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +99,7 @@ class EventSearch:
         """`below` is `onward` of the answer before."""
         ends = await self._ends(wanted, below)
         (cursors, found, searched, back_to_us) = (dict(ends), list[RecordBatch](), 0, None)
-        heads = _Newest([_Backwards(self.log, tp, begin, end) for tp, (begin, end) in ends.items()])
-        async for record in heads:
+        async for record in _newest([_Backwards(self.log, tp, begin, end) for tp, (begin, end) in ends.items()]):
             cursors[record.tp] = (cursors[record.tp][0], record.first_offset)
             searched += 1
             back_to_us = record.appended_at_us[0]
@@ -164,26 +158,21 @@ class _Backwards:
         return self.stretch.slice(at, at + 1)
 
 
-@dataclass(slots=True)
-class _Newest:
+async def _newest(partitions: Sequence[_Backwards]) -> AsyncIterator[RecordBatch]:
     """The records of many partitions in one order: the newest first."""
+    heads: list[tuple[int, TopicPartition, RecordBatch, _Backwards]] = []
 
-    partitions: Sequence[_Backwards]
+    async def push(one: _Backwards) -> None:
+        record = await one.take()
+        if record is not None:
+            heapq.heappush(heads, (-record.appended_at_us[0], record.tp, record, one))
 
-    async def __aiter__(self) -> Any:
-        heads: list[tuple[int, TopicPartition, int, RecordBatch, _Backwards]] = []
-        for one in self.partitions:
-            await _push(heads, one)
-        while heads:
-            (_, _, _, record, one) = heapq.heappop(heads)
-            yield record
-            await _push(heads, one)
-
-
-async def _push(heads: list[tuple[int, TopicPartition, int, RecordBatch, _Backwards]], one: _Backwards) -> None:
-    record = await one.take()
-    if record is not None:
-        heapq.heappush(heads, (-record.appended_at_us[0], record.tp, -record.first_offset, record, one))
+    for one in partitions:
+        await push(one)
+    while heads:
+        (*_, record, one) = heapq.heappop(heads)
+        yield record
+        await push(one)
 
 
 def _may_name(text: str, value: bytes | None, key: bytes | None) -> bool:
@@ -229,24 +218,3 @@ def _ids_in(data: Any) -> Iterator[str]:
     elif isinstance(data, list):
         for one in data:
             yield from _ids_in(one)
-
-
-def onward_text(onward: Mapping[TopicPartition, int]) -> str:
-    """`order-events:0:1234,…`, for a URL."""
-    return ",".join(f"{tp.topic}:{tp.partition}:{end}" for tp, end in sorted(onward.items()))
-
-
-def onward_named(text: str) -> dict[TopicPartition, int]:
-    """Raises BadPlace."""
-    places: dict[TopicPartition, int] = {}
-    parts = text.split(",")
-    for part in parts[: MOST_PARTITIONS + 1]:
-        (topic, partition, end) = ([*part.split(":"), "", ""])[:3]
-        if not (topic and _is_number(partition) and _is_number(end)) or len(parts) > MOST_PARTITIONS:
-            raise BadPlace(f"{text[:48]!r} is no place to go on from; begin the search again")
-        places[TopicPartition(topic, int(partition))] = int(end)
-    return places
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18

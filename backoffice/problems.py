@@ -17,6 +17,7 @@ from litestar.response import Template
 from msgspec import Meta, Struct
 from uuid_utils import uuid7
 
+from backoffice.pages.navigation import plain_frame
 from event_store.errors import EventStoreError, TransientError
 from projections.periods import QuestionError
 
@@ -56,19 +57,12 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     headers = getattr(error, "headers", None) if isinstance(error, HTTPException) else None
     if is_for_programs(request.scope["path"]):
         return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
-    context = {"problem": problem, "title": problem.title, "picker": False, "pages": _PAGES, "carried": _same}
+    context = {**plain_frame(problem.title), "problem": problem}
     return Template("problem.html", context=context, status_code=problem.status, headers=headers)
-
-
-_PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 def is_for_programs(path: str) -> bool:
     return path.startswith(("/api/", "/figures.")) or path in ("/livez", "/readyz", "/metrics")
-
-
-def _same(path: str) -> str:
-    return path
 
 
 def _report(request: Request[Any, Any, Any], error: Exception, problem: Problem) -> None:
@@ -83,7 +77,7 @@ def _report(request: Request[Any, Any, Any], error: Exception, problem: Problem)
 
 def _problem(error: Exception, instance: str) -> Problem:
     if isinstance(error, QuestionError):
-        return _made("question", "This can't be answered", 400, _sentence(error), instance)
+        return _made("question", "This can't be answered", 400, sentence(error), instance)
     if isinstance(error, TransientError):
         detail = "A database is busy, full or out of reach. Nothing is lost; ask again in a moment."
         return _made("unavailable", "The figures can't be read right now", 503, detail, instance)
@@ -97,7 +91,7 @@ def _problem(error: Exception, instance: str) -> Problem:
     return _made("internal", "Something went wrong here", 500, detail, instance)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     text = str(error).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -1,23 +1,26 @@
-"""One record of the log, told for people: what it says, what it adds to which figures, and whether it is counted."""
+"""Records of the log, told for people: what each says, what it adds to which figures, and whether it is counted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 
 from event_store.codec import Codec
 from event_store.decoded_batch import DecodedBatch, decode_batch
+from event_store.head import Head, read_head
 from event_store.history import History
 from event_store.record import RecordBatch, TopicPartition
 from projections.catalogue import FIGURES
 from projections.metric import Unit
 from projections.periods import QuestionError
 from projections.read_model import ReadModel
+
+from .event_search import EventSearch, Found, Wanted
+from .places import onward_named
 
 
 class NoSuchRecord(QuestionError):
@@ -77,24 +80,29 @@ async def recorded_at(history: History, read_model: ReadModel, tp: TopicPartitio
     bounds = (await history.log.bounds([tp]))[tp]
     if not bounds.begin <= offset < bounds.end:
         raise NoSuchRecord(f"{tp} has offsets {bounds.begin} to {bounds.end - 1}, and none {offset}")
-    batch = await history.log.read(tp, offset, 1)
-    (told,) = tell(history.codec, batch, await positions(read_model))
-    return told
+    record = await history.log.read(tp, offset, 1)
+    return _told(history.codec, record, await _counted_to(read_model))
 
 
-async def positions(read_model: ReadModel) -> dict[TopicPartition, int]:
-    """Up to where each partition is counted."""
+async def records_found(
+    history: History, read_model: ReadModel, wanted: Wanted, most: int, below: str | None
+) -> tuple[list[Recorded], Found]:
+    """`below` is where the search before goes on, as text. Raises BadPlace."""
+    search = EventSearch(history.log, history.codec)
+    found = await search.find(wanted, most, None if below is None else onward_named(below))
+    counted_to = await _counted_to(read_model)
+    return [_told(history.codec, record, counted_to) for record in found.records], found
+
+
+async def _counted_to(read_model: ReadModel) -> dict[TopicPartition, int]:
+    """Of each partition."""
     return {one.tp: one.next_offset for one in await read_model.progress(await read_model.serving())}
 
 
-def tell(codec: Codec, batch: RecordBatch, counted_to: dict[TopicPartition, int]) -> list[Recorded]:
-    return [_told(codec, batch.slice(at, at + 1), counted_to.get(batch.tp, 0)) for at in range(len(batch))]
-
-
-def _told(codec: Codec, record: RecordBatch, counted_to: int) -> Recorded:
+def _told(codec: Codec, record: RecordBatch, counted_to: Mapping[TopicPartition, int]) -> Recorded:
     decoded = decode_batch(codec, record)
     dead = decoded.dead[0] if decoded.dead else None
-    said = _said(record.values[0])
+    head = read_head(record.values[0]) or Head()
     counted = "dead letter" if dead else "counted"
     return Recorded(
         topic=record.tp.topic,
@@ -102,12 +110,12 @@ def _told(codec: Codec, record: RecordBatch, counted_to: int) -> Recorded:
         offset=record.first_offset,
         appended_at=datetime.fromtimestamp(record.appended_at_us[0] / 1e6, UTC),
         key=_text(record.keys[0]),
-        event_type=None if dead else said.get("type"),
-        event_id=said.get("id"),
-        time=said.get("time"),
-        source=said.get("source"),
+        event_type=None if dead else head.type,
+        event_id=_if_text(head.id),
+        time=_if_text(head.time),
+        source=_if_text(head.source),
         sequence=decoded.lanes[0].sequences[0] if decoded.lanes else None,
-        state=counted if record.first_offset < counted_to else "on its way",
+        state=counted if record.first_offset < counted_to.get(record.tp, 0) else "on its way",
         reason=dead.reason if dead else None,
         detail=dead.detail if dead else None,
         raw=_text(record.values[0]),
@@ -129,14 +137,8 @@ def _additions(decoded: DecodedBatch) -> list[Addition]:
     ]
 
 
-def _said(value: bytes | None) -> dict[str, Any]:
-    """The texts of the envelope, as far as there are any."""
-    try:
-        said = json.loads(value or b"")
-    except (ValueError, RecursionError):
-        return {}
-    texts = ("type", "id", "time", "source")
-    return {name: said[name] for name in texts if isinstance(said.get(name), str)} if isinstance(said, dict) else {}
+def _if_text(said: object) -> str | None:
+    return said if isinstance(said, str) else None
 
 
 def _text(value: bytes | None) -> str:

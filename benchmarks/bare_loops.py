@@ -7,7 +7,6 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -15,46 +14,32 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from event_store.kafka_appender import MAX_BATCH_BYTES
 from event_store.record import MAX_BATCH_RECORDS
 
+from .measured import Measured
+
 SENT_RECORDS = 1000
 """In one batch, as the relay sends them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bare:
-    records: int
-    seconds: float
-    processor_s: float
-
-    @property
-    def rate(self) -> float:
-        return self.records / self.seconds
-
-    @property
-    def processor_us(self) -> float:
-        """Of one record."""
-        return self.processor_s / self.records * 1e6
-
-
-def polled(address: str, places: Sequence[tuple[str, int]], records: int) -> Bare:
+def polled(address: str, places: Sequence[tuple[str, int]], records: int) -> Measured:
     """`getmany(3000)` until so many records came, and nothing done with them."""
     return _alone(_polled, address, places, records)
 
 
-def sent(address: str, places: Sequence[tuple[str, int]], records: int, record: tuple[bytes, bytes]) -> Bare:
+def sent(address: str, places: Sequence[tuple[str, int]], records: int, record: tuple[bytes, bytes]) -> Measured:
     """`send_batch` with acks=all, each partition's next batch after its last one was acknowledged."""
     return _alone(_sent, address, places, records, record)
 
 
-def _alone(loop: Callable[..., Any], *arguments: object) -> Bare:
+def _alone(loop: Callable[..., Any], *arguments: object) -> Measured:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(_run, loop, *arguments).result()
 
 
-def _run(loop: Callable[..., Any], *arguments: object) -> Bare:
+def _run(loop: Callable[..., Any], *arguments: object) -> Measured:
     return asyncio.run(loop(*arguments))  # type: ignore[no-any-return]
 
 
-async def _polled(address: str, places: Iterable[tuple[str, int]], records: int) -> Bare:
+async def _polled(address: str, places: Iterable[tuple[str, int]], records: int) -> Measured:
     consumer = AIOKafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     consumer.assign([TopicPartition(*place) for place in places])
@@ -63,12 +48,12 @@ async def _polled(address: str, places: Iterable[tuple[str, int]], records: int)
     while taken < records:
         found = await consumer.getmany(timeout_ms=1000, max_records=MAX_BATCH_RECORDS)
         taken += sum(map(len, found.values()))
-    bare = Bare(records, time.perf_counter() - started_s, time.process_time() - used_s)
+    bare = Measured(records, time.perf_counter() - started_s, time.process_time() - used_s)
     await consumer.stop()
     return bare
 
 
-async def _sent(address: str, places: Sequence[tuple[str, int]], records: int, record: tuple[bytes, bytes]) -> Bare:
+async def _sent(address: str, places: Sequence[tuple[str, int]], records: int, record: tuple[bytes, bytes]) -> Measured:
     producer = AIOKafkaProducer(
         bootstrap_servers=address, acks="all", enable_idempotence=True, max_batch_size=MAX_BATCH_BYTES
     )
@@ -84,6 +69,6 @@ async def _sent(address: str, places: Sequence[tuple[str, int]], records: int, r
     (started_s, used_s) = (time.perf_counter(), time.process_time())
     await asyncio.gather(*(to_one(*place) for place in places))
     whole = records // len(places) // SENT_RECORDS * SENT_RECORDS * len(places)
-    bare = Bare(whole, time.perf_counter() - started_s, time.process_time() - used_s)
+    bare = Measured(whole, time.perf_counter() - started_s, time.process_time() - used_s)
     await producer.stop()
     return bare

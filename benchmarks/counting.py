@@ -29,6 +29,7 @@ from projections.catalogue import PROJECTIONS
 from projections.connect import open_read_model
 from projections.projector import Projector
 
+from .measured import Measured
 from .shop_events import SOURCE, partitions
 
 PASS_RECORDS = 1000
@@ -56,22 +57,9 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    records: int
-    seconds: float
-    processor_s: float
-    """Of the consumer processes; the servers' is not among it."""
+class Counted(Measured):
     idle: int
     """How many consumers had no partition at the end."""
-
-    @property
-    def rate(self) -> float:
-        return self.records / self.seconds
-
-    @property
-    def processor_us(self) -> float:
-        """Of one event."""
-        return self.processor_s / self.records * 1e6
 
 
 def in_folder(folder: Path) -> Line:

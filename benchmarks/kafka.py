@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from event_store.log import Log
 from event_store.topics import PARTITIONS
 
-from .bare_loops import Bare, polled
+from .bare_loops import polled
 from .counting import Counted, Line, Sequences, count, fill, sqlite_url
 from .kafka_relay import measure_relay
+from .measured import Measured, beside, print_ratios
 from .servers import Servers, running_servers
 from .shop_events import rows
 
@@ -50,9 +51,9 @@ class Full:
         url = f"kafka://{self.servers.broker.address}/{self.prefix}"
         return Line(url, backoffice_url, self.topics, fast_fetch)
 
-    def bare(self) -> Bare:
+    async def bare(self) -> Measured:
         places = [(self.prefix + tp.topic, tp.partition) for tp in self.line("").partitions]
-        return polled(self.servers.broker.address, places, self.events)
+        return await asyncio.to_thread(polled, self.servers.broker.address, places, self.events)
 
 
 async def filled(servers: Servers, events: int, topics: Mapping[str, int] = PARTITIONS, prefix: str = "") -> Full:
@@ -74,31 +75,14 @@ async def measure_counting(servers: Servers, events: int, rounds: int) -> None:
     async def counted(database: Callable[[], Awaitable[str]], consumers: int, *, fast_fetch: bool = True) -> Counted:
         return await count(full.line(await database(), fast_fetch=fast_fetch), full.log, consumers)
 
-    ours: Mapping[str, Callable[[], Awaitable[Counted]]] = {
+    ours: Mapping[str, Callable[[], Awaitable[Measured]]] = {
         "SQLite, one process": lambda: counted(sqlite, 1),
         "PostgreSQL, one process": lambda: counted(servers.new_database, 1),
         "SQLite, two processes": lambda: counted(sqlite, 2),
         "PostgreSQL, two processes": lambda: counted(servers.new_database, 2),
         "SQLite, one process, aiokafka's own fetch": lambda: counted(sqlite, 1, fast_fetch=False),
     }
-    ratios: dict[str, list[float]] = {name: [] for name in ours}
-    await asyncio.to_thread(full.bare)  # The broker has never sent anything yet.
-    before = await asyncio.to_thread(full.bare)
-    for _ in range(rounds):
-        for name, measured in ours.items():
-            one = await measured()
-            after = await asyncio.to_thread(full.bare)
-            bare_rate = statistics.mean((before.rate, after.rate))
-            bare_us = statistics.mean((before.processor_us, after.processor_us))
-            ratios[name].append(one.rate / bare_rate)
-            print(
-                f"{name:<45} {one.rate:9,.0f}/s   bare {bare_rate:9,.0f}/s   ratio {ratios[name][-1]:.2f}   "
-                f"processor {one.processor_us:.1f} us an event, bare {bare_us:.1f}",
-                flush=True,
-            )
-            before = after
-    for name, found in ratios.items():
-        print(f"{name:<45} {min(found):.2f}-{max(found):.2f} x the bare loop, median {statistics.median(found):.2f}")
+    await print_ratios(full.bare, ours, rounds, "event")
     await full.log.close()
 
 
@@ -106,14 +90,15 @@ async def measure_members(servers: Servers, events: int) -> None:
     print(f"{'partitions':>10}  {'members':>7}  {'events/s':>9}  {'of bare':>7}  idle")
     for partitions in PARTITION_COUNTS:
         full = await filled(servers, events, dict.fromkeys(PARTITIONS, partitions), f"{partitions}.")
-        before = await asyncio.to_thread(full.bare)
-        for members in MEMBER_COUNTS:
-            one = await count(full.line(await servers.new_database()), full.log, members)
-            after = await asyncio.to_thread(full.bare)
-            ratio = one.rate / statistics.mean((before.rate, after.rate))
+        ours = [(members, partial(_counted_by, full, members)) for members in MEMBER_COUNTS]
+        async for members, one, bare_rate, _ in beside(full.bare, ours):
+            ratio = one.rate / bare_rate
             print(f"{partitions:10}  {members:7}  {one.rate:9,.0f}  {ratio:7.2f}  {one.idle}", flush=True)
-            before = after
         await full.log.close()
+
+
+async def _counted_by(full: Full, members: int) -> Counted:
+    return await count(full.line(await full.servers.new_database()), full.log, members)
 
 
 async def measure_memory(servers: Servers, events: int) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from backoffice.silence import Silence
-from event_store.codec import Codec
 from event_store.connect import open_log, open_outbox
 from event_store.envelope import stamp
 from event_store.log import Log
 from event_store.outbox import Outbox
-from event_store.relay import Relay, RelaySettings
 from event_store.topics import PARTITIONS
 
-from .bare_loops import Bare, sent
-from .relay import write_rows
+from .bare_loops import sent
+from .measured import Measured, print_ratios
+from .relay import relayed, write_rows
 from .servers import Servers
 from .shop_events import SOURCE, Row, partitions, rows
 
@@ -31,16 +28,6 @@ SELECT l.id, w.event_id, w.key, w.payload, $6
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) AS w (topic, number, event_id, key, payload)
 JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number
 """
-
-
-async def relayed(outbox: Outbox, log: Log) -> Bare:
-    """Until the outbox was empty."""
-    relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
-    (started_s, used_s) = (time.perf_counter(), time.process_time())
-    count = 0
-    while passed := await relay.pass_once():
-        count += passed
-    return Bare(count, time.perf_counter() - started_s, time.process_time() - used_s)
 
 
 async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
@@ -57,13 +44,14 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
             await log.create_topic(topic, count)
         return prefix, log
 
-    async def bare() -> Bare:
+    async def bare() -> Measured:
         (prefix, log) = await topics()
         await log.close()
         places = [(prefix + tp.topic, tp.partition) for tp in partitions()]
         return await asyncio.to_thread(sent, address, places, 3 * events, record)
 
-    async def ours(outbox: Any) -> Bare:
+    async def ours(opening: Awaitable[Any]) -> Measured:
+        outbox = await opening
         (_, log) = await topics()
         done = await relayed(outbox, log)
         await outbox.close()
@@ -72,27 +60,11 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
             raise SystemExit(f"{done.records} of {events} rows were sent")
         return done
 
-    outboxes: Mapping[str, Callable[[], Awaitable[Outbox]]] = {
-        "SQLite outbox": lambda: _in_sqlite(servers.new_folder(f"commerce-{next(numbers)}"), events),
-        "PostgreSQL outbox": lambda: _in_postgres(servers, events),
+    measured = {
+        "SQLite outbox": lambda: ours(_in_sqlite(servers.new_folder(f"commerce-{next(numbers)}"), events)),
+        "PostgreSQL outbox": lambda: ours(_in_postgres(servers, events)),
     }
-    ratios: dict[str, list[float]] = {name: [] for name in outboxes}
-    await bare()
-    before = await bare()
-    for _ in range(rounds):
-        for name, opened in outboxes.items():
-            one = await ours(await opened())
-            after = await bare()
-            bare_rate = statistics.mean((before.rate, after.rate))
-            ratios[name].append(one.rate / bare_rate)
-            print(
-                f"{name:<20} {one.rate:9,.0f} rows/s   bare {bare_rate:9,.0f}/s   ratio {ratios[name][-1]:.2f}   "
-                f"processor {one.processor_us:.1f} us a row, bare {after.processor_us:.1f}",
-                flush=True,
-            )
-            before = after
-    for name, found in ratios.items():
-        print(f"{name:<20} {min(found):.2f}-{max(found):.2f} x the bare loop, median {statistics.median(found):.2f}")
+    await print_ratios(bare, measured, rounds, "row")
 
 
 async def _in_sqlite(folder: Path, events: int) -> Outbox:

@@ -15,12 +15,15 @@ from pathlib import Path
 
 from backoffice.silence import Silence
 from event_store.codec import Codec
+from event_store.log import Log
+from event_store.outbox import Outbox
 from event_store.relay import Relay, RelaySettings
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
 from event_store.topics import PARTITIONS
 
 from .counting import count, in_folder
+from .measured import Measured
 from .shop_events import Row, rows
 
 INSERT = """
@@ -37,14 +40,14 @@ def write_rows(file: Path, events: Iterable[Row]) -> None:
         connection.executemany(INSERT, values)
 
 
-async def relayed(outbox: SqliteOutbox, log: SqliteLog) -> float:
-    """Rows per second until the outbox is empty."""
+async def relayed(outbox: Outbox, log: Log) -> Measured:
+    """Until the outbox was empty."""
     relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
-    started_s = time.perf_counter()
+    (started_s, used_s) = (time.perf_counter(), time.process_time())
     sent = 0
     while passed := await relay.pass_once():
         sent += passed
-    return sent / (time.perf_counter() - started_s)
+    return Measured(sent, time.perf_counter() - started_s, time.process_time() - used_s)
 
 
 async def measure(folder: Path, events: int) -> None:
@@ -53,7 +56,7 @@ async def measure(folder: Path, events: int) -> None:
     for topic, partitions in PARTITIONS.items():
         await log.create_topic(topic, partitions)
     write_rows(folder / "commerce.db", rows(events))
-    sent = await relayed(outbox, log)
+    sent = (await relayed(outbox, log)).rate
     counted = await count(in_folder(folder), log, 1)
     print(
         f"relayed: {sent:,.0f} rows/s; counted: {counted.rate:,.0f} events/s ({counted.records:,} events); "

@@ -77,6 +77,9 @@ class Range:
 
 ALWAYS = Range()
 
+ALL_TIME = (946_684_800, 4_102_444_800 - BUCKET_S)
+"""The first and the last bucket of the years 2000 to 2099, where all events are: days that are asked for bound it."""
+
 
 @lru_cache(256)
 def zone_named(name: str) -> ZoneInfo:
@@ -96,6 +99,11 @@ def day_named(text: str) -> date:
     if day.isoformat() != text:
         raise UnreadableDay(f"{text[:32]!r} is no day; write it as {day}")
     return day
+
+
+def range_named(first: str | None, last: str | None) -> Range:
+    """From one day to another; an end that isn't named is open. Raises UnreadableDay, EndsBeforeStart."""
+    return Range(day_named(first) if first else None, day_named(last) if last else None)
 
 
 def today(zone: ZoneInfo, now_us: int) -> date:

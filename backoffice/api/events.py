@@ -9,11 +9,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from backoffice.event_search import EventSearch, canonical_time, onward_named, onward_text, wanted_record
+from backoffice.event_search import canonical_time, wanted_record
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from backoffice.places import onward_text
 from backoffice.problems import RESPONSES
-from backoffice.recorded import Recorded, positions, tell
+from backoffice.recorded import Recorded, records_found
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from event_store.history import History
@@ -58,11 +59,8 @@ def route(history: History, pipeline: Pipeline) -> HTTPRouteHandler:
     ) -> EventsAnswer:
         wanted = wanted_record(text, event, topic, partition, _times(since, until))
         stamp = await pipeline.completeness()
-        search = EventSearch(history.log, history.codec)
-        found = await search.find(wanted, most, None if below is None else onward_named(below))
-        counted_to = await positions(pipeline.read_model)
-        told = [tell(history.codec, record, counted_to)[0] for record in found.records]
-        return EventsAnswer(stamp, told, found.searched, onward_text(found.onward) if found.onward else None)
+        (records, found) = await records_found(history, pipeline.read_model, wanted, most, below)
+        return EventsAnswer(stamp, records, found.searched, onward_text(found.onward) if found.onward else None)
 
     return answer
 

@@ -15,15 +15,21 @@ from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
+from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
 from projections.explain import Explainer
-from projections.periods import QuestionError, Range, day_named
+from projections.periods import QuestionError, range_named
+
+from .parameters import First, Last, Zone
 
 MOST_EVENTS = 1000
 
 
 class BadCursor(QuestionError):
     """A cursor is what the answer before said."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
 
 
 class ContributionAnswer(Struct, frozen=True):
@@ -54,9 +60,6 @@ class ExplainAnswer(Struct, frozen=True):
 
 Metric = Annotated[str, QueryParameter(description="a metric of /api/figures that is no ratio")]
 Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
-Zone = Annotated[str, QueryParameter(description="IANA name of the time zone whose days and hours are meant")]
-First = Annotated[str | None, QueryParameter(name="from", description="first day, e.g. 2011-03-01; default: all")]
-Last = Annotated[str | None, QueryParameter(name="to", description="last day, included; default: all")]
 Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
 Currency = Annotated[str | None, QueryParameter(description="e.g. GBP; default: each")]
 After = Annotated[str | None, QueryParameter(description="`next` of the answer before")]
@@ -83,9 +86,9 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
         after: After = None,
         most: Most = 100,
     ) -> ExplainAnswer:
-        days = Range(day_named(first) if first else None, day_named(last) if last else None)
+        days = range_named(first, last)
         asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
-        start = _number(after)
+        start = 0 if after is None else whole_number(after, 12, BadCursor(after))
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)
         goes_on = any(one.explanation.events > start + most for one in found)
@@ -110,11 +113,3 @@ def _explained(one: EventsBehind) -> ExplainedAnswer:
             for part in one.contributions
         ],
     )
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 13):
-        raise BadCursor(f"{cursor[:32]!r} is no cursor; use `next` of the answer before")
-    return int(cursor)

@@ -16,8 +16,10 @@ from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from event_store.tokens import Scope
 from projections.figures import Question, figures, grouping
-from projections.periods import QuestionError, Range, day_named
+from projections.periods import QuestionError, range_named
 from projections.read_model import FiguresReader
+
+from .parameters import First, Last, Zone
 
 MAX_ROWS = 100_000
 PARAMETERS = frozenset({"by", "tz", "from", "to", "product", "ratios"})
@@ -54,9 +56,6 @@ By = Annotated[
     str,
     QueryParameter(description="product and one of 15min, hour, day, week (ISO), month: product,day; empty: one sum"),
 ]
-Zone = Annotated[str, QueryParameter(description="IANA name of the time zone whose days and hours are meant")]
-First = Annotated[str | None, QueryParameter(name="from", description="first day, e.g. 2011-03-01; default: all")]
-Last = Annotated[str | None, QueryParameter(name="to", description="last day, included; default: all")]
 Products = Annotated[list[str] | None, QueryParameter(name="product", description="product ids, repeated")]
 Ratios = Annotated[bool, QueryParameter(description="with the ratios, null where there is nothing to divide by")]
 
@@ -80,7 +79,7 @@ def route(reader: FiguresReader, pipeline: Pipeline, default_tz: str) -> HTTPRou
         ratios: Ratios = False,
     ) -> FiguresAnswer:
         _check_parameters(request)
-        asked = Range(day_named(first) if first else None, day_named(last) if last else None)
+        asked = range_named(first, last)
         question = Question(grouping(by), tz, asked, tuple(products) if products else None, ratios)
         stamp = await pipeline.completeness()
         return await _answer(reader, question, stamp)

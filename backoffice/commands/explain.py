@@ -10,15 +10,10 @@ from rich.table import Table
 
 from backoffice.settings import Settings
 from backoffice.stores import Stores
-from event_store.buckets import BUCKET_S
 from projections.catalogue import FIGURES
 from projections.explain import Explainer
 from projections.explained import Asked, Contribution, Explanation
-from projections.periods import Range, day_named, whole, zone_named
-
-ALL_TIME = (0, 2**35 - BUCKET_S)
-"""Buckets, in seconds since 1970 UTC: the asked day alone bounds what is looked at."""
-
+from projections.periods import ALL_TIME, Range, day_named, whole, zone_named
 
 Found = Sequence[tuple[Explanation, Sequence[Contribution]]]
 """One per currency, with all of its events."""

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from backoffice.failures import CommandFailed
 from projections.figures import Question, figures, grouping
-from projections.periods import Range, day_named
+from projections.periods import range_named
 from projections.read_model import ReadModel
 
 
@@ -39,8 +39,7 @@ def question_from_options(
     ratios: bool = False,
 ) -> Question:
     """The question that the options ask; `first` and `last` are days, both included. Raises QuestionError."""
-    asked = Range(day_named(first) if first else None, day_named(last) if last else None)
-    return Question(grouping(by), tz, asked, tuple(products) if products else None, ratios)
+    return Question(grouping(by), tz, range_named(first, last), tuple(products) if products else None, ratios)
 
 
 async def figures_as(read_model: ReadModel, question: Question, form: Format, width: int | None = None) -> bytes:

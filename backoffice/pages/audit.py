@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
+from backoffice.whole_number import whole_number
 from projections.periods import QuestionError
 
 from .forms import page
@@ -31,7 +32,9 @@ def route(office: Office) -> HTTPRouteHandler:
         of = request.query_params.get("of", BACKOFFICE)
         if of not in office.audits:
             raise UnknownAudit(f"no audit {of[:32]!r}; there are {', '.join(office.audits)}")
-        before = _number(request.query_params.get("before", ""))
+        row = request.query_params.get("before", "")
+        trouble = UnknownAudit(f"no row {row[:32]!r}; rows are numbered from 1")
+        before = whole_number(row, 18, trouble) if row else None
         rows = list(await office.audits[of].older(before, ROWS_A_PAGE + 1))
         more = rows[ROWS_A_PAGE:]
         shown = rows[:ROWS_A_PAGE]
@@ -40,11 +43,3 @@ def route(office: Office) -> HTTPRouteHandler:
         return page("audit.html", "Audit", "/audit", 200, {**context, "utc": utc})
 
     return show
-
-
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise UnknownAudit(f"no row {text[:32]!r}; rows are numbered from 1")
-    return int(text)

@@ -6,66 +6,53 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from backoffice.event_search import EVENTS, EventSearch, Found, Wanted, onward_named, onward_text, wanted_record
-from backoffice.recorded import positions, tell
-from projections.periods import ALWAYS, QuestionError, whole, zone_named
+from backoffice.event_search import EVENTS, Wanted, wanted_record
+from backoffice.places import onward_text, partition_named
+from backoffice.recorded import records_found
+from projections.periods import ALL_TIME, ALWAYS, whole, zone_named
 
 from .frame import Page, Sources
-from .record import is_number
 from .selection import Selection
 
 RECORDS_A_PAGE = 50
-ALL_TIME = (946_684_800, 2**35 - 900)
-"""Since the year 2000, before which no event may claim to have happened."""
-
-
-class UnknownPartition(QuestionError):
-    """Partitions are numbered from 0."""
 
 
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     wanted = _wanted(selection)
-    search = EventSearch(sources.explainer.history.log, sources.explainer.history.codec)
-    below = onward_named(selection.more["below"]) if "below" in selection.more else None
-    found = await search.find(wanted, RECORDS_A_PAGE, below)
-    counted_to = await positions(sources.pipeline.read_model)
-    told = [tell(search.codec, record, counted_to)[0] for record in found.records]
+    (history, below) = (sources.explainer.history, selection.more.get("below"))
+    (records, found) = await records_found(history, sources.pipeline.read_model, wanted, RECORDS_A_PAGE, below)
     return {
-        "records": told,
+        "records": records,
         "events": EVENTS,
-        "topics": sorted(await search.log.topics()),
+        "topics": sorted(await history.log.topics()),
         "wanted": wanted,
         "onward": selection.link(below=onward_text(found.onward)) if found.onward else None,
         "newest": selection.link(below=None) if below else None,
         "searched": found.searched,
-        "back_to": _instant(found),
+        "back_to": found.back_to_us and datetime.fromtimestamp(found.back_to_us / 1e6, UTC),
     }
 
 
 def _wanted(selection: Selection) -> Wanted:
     chosen = selection.more
     (event, topic, partition) = (chosen.get("event"), chosen.get("topic"), chosen.get("partition"))
-    if partition is not None and not is_number(partition):
-        raise UnknownPartition(f"no partition {partition[:32]!r}; partitions are numbered from 0")
-    number = None if partition is None else int(partition)
+    number = None if partition is None else partition_named(partition)
     return wanted_record(chosen.get("q", "").strip(), event, topic, number, _times(selection))
 
 
 def _times(selection: Selection) -> tuple[str, str] | None:
-    if selection.asked == ALWAYS:
+    asked = selection.asked
+    if asked == ALWAYS:
         return None
-    periods = whole(zone_named(selection.tz), ALL_TIME, selection.asked)
+    reach = ALL_TIME if asked.last else (ALL_TIME[0], selection.extent[1])
+    periods = whole(zone_named(selection.tz), reach, asked)
     if not periods:
         return "", ""
-    return _text_of(periods[0].start), _text_of(periods[-1].end)
+    return _text_of(periods[0].start), _text_of(periods[-1].end) if asked.last else "9999"
 
 
 def _text_of(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.000000Z"
-
-
-def _instant(found: Found) -> datetime | None:
-    return None if found.back_to_us is None else datetime.fromtimestamp(found.back_to_us / 1e6, UTC)
 
 
 EXPLORER = Page(

@@ -12,7 +12,8 @@ from backoffice.sign_in.access import Visitor
 from backoffice.sign_in.account import SignedIn
 from event_store.audit import Entry
 
-from .frame import PAGES, WebRequest
+from .frame import WebRequest
+from .navigation import plain_frame
 
 
 async def fields(request: WebRequest) -> dict[str, str]:
@@ -35,9 +36,7 @@ def entry_of(request: WebRequest) -> Entry:
 
 
 def page(template: str, title: str, here: str, status_code: int, context: Mapping[str, Any]) -> Template:
-    """A page without figures: it has no range and no stamp."""
-    framed = {"title": title, "here": here, "pages": PAGES, "carried": lambda path: path, "picker": False}
-    return Template(template_name=template, context={**framed, **context}, status_code=status_code)
+    return Template(template_name=template, context={**plain_frame(title, here), **context}, status_code=status_code)
 
 
 def to(path: str) -> Redirect:

@@ -23,11 +23,10 @@ from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
 from .compared import COMPARISONS, NONE
+from .navigation import PAGES
 from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
-
-PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from backoffice.whole_number import whole_number
 from projections.periods import QuestionError
 
 from .selection import Selection
@@ -52,6 +53,7 @@ def pager_of(selection: Selection, start: int, shown: int, of: int, size: int) -
 
 def page_number(text: str) -> int:
     """From 1. Raises UnknownPage."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
-        raise UnknownPage(f"no page {text[:32]!r}; pages are numbered from 1")
-    return int(text)
+    trouble = UnknownPage(f"no page {text[:32]!r}; pages are numbered from 1")
+    if not (number := whole_number(text, 9, trouble)):
+        raise trouble
+    return number

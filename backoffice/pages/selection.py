@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 from event_store.buckets import BUCKET_S
-from projections.periods import ALWAYS, QuestionError, Range, day_named, zone_named
+from projections.periods import ALWAYS, QuestionError, Range, range_named, zone_named
 
 from . import intervals
 from .compared import COMPARISONS, NONE, Now, compared
@@ -205,16 +205,12 @@ def selected(
     if compare and compare not in COMPARISONS:
         raise UnknownComparison(f"no comparison {compare[:32]!r}; there are {', '.join(COMPARISONS)}")
     now = Now(zone_named(tz), now_us)
-    asked = _custom(first, last) if preset == "custom" else _preset(preset, now.today)
+    asked = range_named(first, last) if preset == "custom" else _preset(preset, now.today)
     here = now_us // 1_000_000 // BUCKET_S * BUCKET_S
     chosen = {name: query[name] for name in more if query.get(name)}
     selection = Selection(preset, tz, asked, now, extent or (here, here), compare, query.get("interval", ""), chosen)
     intervals.chosen(selection.step, selection.length_days)
     return selection
-
-
-def _custom(first: str | None, last: str | None) -> Range:
-    return Range(day_named(first) if first else None, day_named(last) if last else None)
 
 
 def _preset(preset: str, now: date) -> Range:

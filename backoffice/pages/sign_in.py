@@ -11,6 +11,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Template
 
+from backoffice.problems import sentence
 from backoffice.sign_in.access import open_to_all
 from backoffice.sign_in.account import AccountChanged, SignedIn, form_token
 from backoffice.sign_in.argon2_passwords import TooBusy
@@ -44,11 +45,11 @@ def routes(gate: Gate, office: Office) -> Sequence[HTTPRouteHandler]:
         except NotSignedIn as error:
             return _form(request, gate, place, name=name, trouble=str(error), status_code=401)
         except AccountChanged as error:
-            return _form(request, gate, place, name=name, trouble=_sentence(error), status_code=409)
+            return _form(request, gate, place, name=name, trouble=sentence(error), status_code=409)
         except TooBusy as error:
-            return _form(request, gate, place, name=name, trouble=_sentence(error), status_code=503)
+            return _form(request, gate, place, name=name, trouble=sentence(error), status_code=503)
         except TooManyTries as error:
-            answer = _form(request, gate, place, name=name, trouble=_sentence(error), status_code=429)
+            answer = _form(request, gate, place, name=name, trouble=sentence(error), status_code=429)
             answer.headers["Retry-After"] = str(round(error.wait_s))
             return answer
         return with_session(gate, who, "/account" if who.account.must_change else own_place(place))
@@ -93,8 +94,3 @@ def _form(
     answer = page("sign_in.html", "Sign in", "/sign-in", status_code, context)
     answer.cookies.append(gate.site.cookie(gate.site.form_cookie_name, text))
     return answer
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.gate import MOST_FORM_BYTES, Office
 from backoffice.sign_in.roles import Role
+from backoffice.whole_number import whole_number
 from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, TokenRefused, Tokens
 
 from .forms import entry_of, fields, page, to
@@ -40,7 +41,7 @@ def routes(office: Office, now_us: Callable[[], int]) -> Sequence[HTTPRouteHandl
         form = await fields(request)
         scopes = [scope for scope in SCOPES[api] if scope in form]
         try:
-            days = _number(form.get("days", ""))
+            days = whole_number(form.get("days", ""), 5, TokenRefused("the days are a whole number"))
             (_, text) = await tokens.add(form.get("title", ""), scopes, days, entry_of(request))
         except TokenRefused as error:
             return await shown(422, trouble=str(error))
@@ -58,9 +59,3 @@ def _of(office: Office, api: str) -> Tokens:
     if api not in office.tokens:
         raise NotFoundException
     return office.tokens[api]
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise TokenRefused("the days are a whole number")
-    return int(text)

@@ -18,6 +18,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from backoffice.problems import is_for_programs
+from backoffice.whole_number import whole_number
 from event_store.audit import Audit
 from event_store.tokens import Token, Tokens
 
@@ -175,11 +176,11 @@ def _choose_a_password_first(request: AnyRequest) -> HTTPException:
 
 async def _field(request: AnyRequest) -> str:
     """The form's token among its fields; the form is kept for the route."""
-    length = request.headers.get("content-length", "")
     if not request.headers.get("content-type", "").startswith(FORM):
         return ""
-    if not (length.isascii() and length.isdigit() and int(length) <= MOST_FORM_BYTES):
-        raise HTTPException("A form of this size is none of ours.", status_code=413)
+    trouble = HTTPException("A form of this size is none of ours.", status_code=413)
+    if whole_number(request.headers.get("content-length", ""), 18, trouble) > MOST_FORM_BYTES:
+        raise trouble
     form: Mapping[str, Any] = await request.form()
     value = form.get(FORM_FIELD, "")
     return value if isinstance(value, str) else ""

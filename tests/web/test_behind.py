@@ -82,6 +82,16 @@ async def test_every_figure_of_a_page_opens_to_events_that_add_up_to_it(shop: Sh
     assert seen >= {"equal", "derived"}
 
 
+@pytest.mark.parametrize("end", ["from=2011-10-28", "from=2011-10-27", "to=2011-10-28", "to=2011-10-30"])
+@pytest.mark.parametrize("interval", ["hour", "15min"])
+async def test_a_step_opens_where_an_end_of_its_range_is_open(shop: Shop, end: str, interval: str) -> None:
+    await shop.happened(*(viewed(AUTUMN + timedelta(minutes=minutes), "A") for minutes in (0, 10, 2000)))
+    async with shop.browser() as client:
+        link = f"/behind?metric=views&{end}&interval={interval}&at=2011-10-28T00:00%2B00:00&tz=UTC"
+        (verdict, rows) = await opened(client, link)
+    assert (verdict, rows[-1][-1]) == ("equal", "2")
+
+
 async def test_the_events_of_a_number_come_in_pages_by_time_and_none_is_left_out(shop: Shop) -> None:
     await shop.happened(*busy_days(shop, seed=4, first=AUTUMN, days=2, events=900))
     async with shop.browser() as client:

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backoffice.event_search import EventSearch, Found, Wanted, onward_named, onward_text
+from backoffice.event_search import EventSearch, Found, Wanted
+from backoffice.places import onward_named, onward_text
 from event_store.record import Record, RecordBatch, TopicPartition
-from tests.web.shop import HOSTILE_ID, PARTITIONS, Shop, Tables, busy_days, viewed
+from tests.web.shop import HOSTILE_ID, OPENED, PARTITIONS, Shop, Tables, busy_days, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 IDS = ("A", "B", "o3", "p-o5", "u", "v", "nobody", "crème \\ brûlée", '"quoted"')
@@ -167,6 +168,17 @@ async def test_a_days_events_are_those_of_the_zone(shop: Shop) -> None:
         utc = (await client.get("/events?from=2011-10-28&to=2011-10-28&tz=UTC")).text
     assert sorted(row[3] for row in Tables(text).tables[0][1:]) == ["A", "B"]
     assert [row[3] for row in Tables(utc).tables[0][1:]] == ["B"]
+
+
+@pytest.mark.parametrize(
+    ("days", "products"),
+    [("from=2011-10-28", ["B", "C"]), ("to=2011-10-27", ["A"]), ("from=2011-12-02", []), ("to=2011-10-26", [])],
+)
+async def test_days_may_have_one_end(shop: Shop, days: str, products: list[str]) -> None:
+    await shop.happened(viewed(AUTUMN - timedelta(minutes=1), "A"), viewed(AUTUMN, "B"), viewed(OPENED, "C"))
+    async with shop.browser() as client:
+        text = (await client.get(f"/events?{days}&tz=UTC")).text
+    assert sorted(row[3] for table in Tables(text).tables for row in table[1:]) == products
 
 
 @pytest.mark.parametrize(
