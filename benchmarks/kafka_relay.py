@@ -53,7 +53,7 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
     async def ours(opening: Awaitable[Any]) -> Measured:
         outbox = await opening
         (_, log) = await topics()
-        done = await relayed(outbox, log)
+        done = await relayed(outbox, log, events)
         await outbox.close()
         await log.close()
         if done.records != events:

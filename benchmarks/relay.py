@@ -10,13 +10,14 @@ import asyncio
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backoffice.silence import Silence
 from event_store.codec import Codec
 from event_store.log import Log
-from event_store.outbox import Outbox
+from event_store.outbox import ClaimedRow, Outbox
+from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
@@ -40,14 +41,28 @@ def write_rows(file: Path, events: Iterable[Row]) -> None:
         connection.executemany(INSERT, values)
 
 
-async def relayed(outbox: Outbox, log: Log) -> Measured:
-    """Until the outbox was empty."""
-    relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), Silence())
+class Until(Silence):
+    """Sets `enough` when so many rows were published."""
+
+    def __init__(self, rows: int, enough: asyncio.Event) -> None:
+        self.rows = 0
+        self._wanted = rows
+        self._enough = enough
+
+    def published(self, _: TopicPartition, rows: Sequence[ClaimedRow], __: float) -> None:  # type: ignore[override]
+        self.rows += len(rows)
+        if self.rows >= self._wanted:
+            self._enough.set()
+
+
+async def relayed(outbox: Outbox, log: Log, rows: int) -> Measured:
+    """Until so many rows were sent and acknowledged."""
+    enough = asyncio.Event()
+    observer = Until(rows, enough)
+    relay = Relay(outbox, log, Codec(), RelaySettings("benchmark"), observer)
     (started_s, used_s) = (time.perf_counter(), time.process_time())
-    sent = 0
-    while passed := await relay.pass_once():
-        sent += passed
-    return Measured(sent, time.perf_counter() - started_s, time.process_time() - used_s)
+    await relay.run(enough)
+    return Measured(observer.rows, time.perf_counter() - started_s, time.process_time() - used_s)
 
 
 async def measure(folder: Path, events: int) -> None:
@@ -56,7 +71,7 @@ async def measure(folder: Path, events: int) -> None:
     for topic, partitions in PARTITIONS.items():
         await log.create_topic(topic, partitions)
     write_rows(folder / "commerce.db", rows(events))
-    sent = (await relayed(outbox, log)).rate
+    sent = (await relayed(outbox, log, events)).rate
     counted = await count(in_folder(folder), log, 1)
     print(
         f"relayed: {sent:,.0f} rows/s; counted: {counted.rate:,.0f} events/s ({counted.records:,} events); "
