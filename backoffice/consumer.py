@@ -7,14 +7,13 @@ another generation begins to serve, every partition is opened again at that gene
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from event_store import interpreter
 from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.errors import GenerationChanged, Stop, TransientError, UnknownTopic
@@ -30,12 +29,6 @@ from .consumer_names import GROUP, MEMBERS, PARTITIONS
 from .partition import ConsumerObserver, Partition
 from .shares import shares
 
-TURN_S = 0.0005
-"""How long a thread keeps the interpreter while others wait. One commits while another decodes, and with Python's own
-5 ms each of the commit's statements would wait that long for its turn."""
-COLLECTED_AFTER = (10_000, 20, 50)
-"""So many new objects before Python looks for garbage among them, and so many looks before a longer one. The records of
-a batch are gone when it is counted; with Python's own 700 looking took an eighth of the time."""
 GATHER_S = 0.005
 """How far apart we look for news at least. A batch of ten records costs the processor nearly as much as one of two
 hundred: without it a thousand events a second keep a core busy, and wait for it."""
@@ -91,8 +84,7 @@ class Consumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Counts until `stop` is set, ends its batches, and gives its leases back, in `stop_timeout_s` all together."""
-        sys.setswitchinterval(TURN_S)
-        gc.set_threshold(*COLLECTED_AFTER)
+        interpreter.made_for_batches()
         await ends_in_time(self._count_until(stop), stop, self.settings.stop_timeout_s)
 
     async def _count_until(self, stop: asyncio.Event) -> None:

@@ -24,7 +24,7 @@ from .errors import UnknownTopic
 from .record import TopicPartition
 
 T = TypeVar("T")
-MAX_PASS_ROWS = 1000
+MAX_PASS_ROWS = 2000
 """The most rows of one lane in one pass of the relay."""
 
 

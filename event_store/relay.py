@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from . import interpreter
 from .backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from .codec import Codec
 from .crash_points import NO_CRASH, CrashPoints
@@ -90,6 +91,7 @@ class Relay:
 
         Storage that fails is tried again for ever.
         """
+        interpreter.made_for_batches()
         await ends_in_time(self._relay_until(stop), stop, self.settings.stop_timeout_s)
 
     async def _relay_until(self, stop: asyncio.Event) -> None:
