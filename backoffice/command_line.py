@@ -275,8 +275,10 @@ def redrive(
 ) -> None:
     """Send dead rows again, as new rows with new sequences. Mend first what the log refused."""
     from .commands.outbox import redrive
+    from .commands.users import at_the_machine
 
-    typer.echo(f"{asyncio.run(redrive(settings_of_a_shop(data), ids or []))} rows go again.")
+    rows = asyncio.run(redrive(settings_of_a_shop(data), ids or [], at_the_machine()))
+    typer.echo(f"{rows} {'row goes' if rows == 1 else 'rows go'} again.")
 
 
 def reincarnate(data: Data = None) -> None:

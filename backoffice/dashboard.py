@@ -40,7 +40,7 @@ from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import account, audit, download, sign_in, tokens, users
+from .pages import account, audit, download, outbox, sign_in, tokens, users
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -100,7 +100,11 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
     explainer = Explainer(pipeline.read_model, history, FIGURES)
     sources = Sources(CachedFigures(kept, cache), pipeline, explainer, default_tz)
     return Litestar(
-        route_handlers=[*_handlers(sources, live, of_process, schema_trouble), *_of_accounts(gate, sources)],
+        route_handlers=[
+            *_handlers(sources, live, of_process, schema_trouble),
+            *outbox.routes(pipeline.outbox, gate.office),
+            *_of_accounts(gate, sources),
+        ],
         middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),

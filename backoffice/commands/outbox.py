@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 
 from rich.table import Table
 
+from backoffice.pages.outbox import redriven
 from backoffice.settings import Settings, process_name
 from backoffice.stores import Stores
+from event_store.audit import Audit, Entry
+from event_store.connect import open_shared
 from event_store.crash_points import CrashPoints
 from event_store.outbox import DeadRow
 from event_store.reincarnation import Reincarnation, reincarnate
@@ -35,8 +38,11 @@ def dead_table(rows: Sequence[DeadRow]) -> Table:
     return table
 
 
-async def redrive(settings: Settings, ids: Sequence[int]) -> int:
-    """Sends dead rows again as new rows; all that wait for it where `ids` is empty. Raises NoSuchDeadRowError."""
+async def redrive(settings: Settings, ids: Sequence[int], entry: Entry) -> int:
+    """Sends dead rows again as new rows; all that wait for it where `ids` is empty. Raises NoSuchDeadRowError.
+
+    `entry` says who does it.
+    """
     async with Stores(settings, CrashPoints.from_environment()) as stores:
         outbox = stores.outbox()
         waiting = {row.id for row in await outbox.dead() if row.redriven_at_us is None}
@@ -45,7 +51,18 @@ async def redrive(settings: Settings, ids: Sequence[int]) -> int:
             raise NoSuchDeadRowError(
                 f"No dead row {unknown[0]} waits to be sent again; see `countinghouse outbox dead`. Nothing was done."
             )
-        return await outbox.redrive(list(ids) or sorted(waiting))
+        chosen = list(ids) or sorted(waiting)
+        if chosen:
+            await _keep(settings, redriven(entry, chosen))
+        return await outbox.redrive(chosen)
+
+
+async def _keep(settings: Settings, entry: Entry) -> None:
+    transactions = open_shared(settings.commerce_db_url)
+    try:
+        await Audit(transactions).record(entry)
+    finally:
+        await transactions.close()
 
 
 async def begin_incarnation(settings: Settings) -> Reincarnation:

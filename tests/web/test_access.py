@@ -25,6 +25,8 @@ MATRIX: Mapping[str, Role | None] = {
     "GET /products": Role.VIEWER,
     "GET /product": Role.VIEWER,
     "GET /pipeline": Role.VIEWER,
+    "GET /outbox": Role.VIEWER,
+    "POST /outbox": Role.OPERATOR,
     "GET /behind": Role.VIEWER,
     "GET /events": Role.VIEWER,
     "GET /record": Role.VIEWER,
