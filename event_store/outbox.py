@@ -25,7 +25,7 @@ from .record import TopicPartition
 
 T = TypeVar("T")
 MAX_PASS_ROWS = 2000
-"""The most rows of one lane in one pass of the relay."""
+"""The most rows of one lane that are on their way together."""
 
 
 def newest_for(draft: Draft, newest: Mapping[str, T]) -> T:
