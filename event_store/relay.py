@@ -137,7 +137,6 @@ class Relay:
     async def _begin(self) -> None:
         """Puts on its way what waits in lanes of which nothing is."""
         if self.clock() >= self._renew_at:
-            await self._settled()  # What is on its way would look like a tail that the database knows nothing of.
             await self._renew()
         now_s = self.clock()
         self._retry_at = {tp: at_s for tp, at_s in self._retry_at.items() if at_s > now_s and tp in self._lanes}
@@ -189,13 +188,14 @@ class Relay:
 
     async def _renew(self) -> None:
         held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
-        self._lanes = {lane.tp: lane for lane in held if await self._is_sound(lane)}
-        self._renew_at = self.clock() + self.settings.renew_s
+        # What is on its way would look like a tail that the database knows nothing of: such a lane is checked later.
+        later = [lane for lane in held if lane.tp in self._sending and _mark(lane) not in self._checked]
+        self._lanes = {lane.tp: lane for lane in held if lane not in later and await self._is_sound(lane)}
+        self._renew_at = self.clock() + (0.0 if later else self.settings.renew_s)
 
     async def _is_sound(self, lane: Lane) -> bool:
         """Whether the lane may be sent: checked against the log's tail once for each epoch in which we hold it."""
-        mark = (lane.tp, lane.epoch, lane.source)
-        if mark in self._checked:
+        if _mark(lane) in self._checked:
             return True
         try:
             acknowledgement = await check_tail(self.outbox, self.log, self.codec, lane)
@@ -212,7 +212,7 @@ class Relay:
             await self.outbox.acknowledge([acknowledgement])
         if lane.retry_in_s > 0:
             self._retry_at[lane.tp] = self.clock() + lane.retry_in_s
-        self._checked.add(mark)
+        self._checked.add(_mark(lane))
         return True
 
     async def _stands(self, lane: Lane) -> bool:
@@ -244,14 +244,20 @@ class Relay:
         if lane.failures:
             self._retry_at.clear()  # The log answers again, most likely for the other lanes, too.
         done = Acknowledgement(lane, claimed.rows[-1].sequence, offset + len(records) - 1)
-        self._lanes[lane.tp] = replace(lane, failures=0, acknowledged=done.sequence, acknowledged_offset=done.offset)
+        self._keep(replace(lane, failures=0, acknowledged=done.sequence, acknowledged_offset=done.offset))
         self.observer.published(lane.tp, claimed.rows, self.clock() - started_s)
         return done
+
+    def _keep(self, lane: Lane) -> None:
+        """What became of a lane, if it is still held as it was when its rows were claimed."""
+        held = self._lanes.get(lane.tp)
+        if held is not None and _mark(held) == _mark(lane):
+            self._lanes[lane.tp] = lane
 
     async def _note_failure(self, lane: Lane, error: Exception) -> None:
         failures = lane.failures + 1
         wait_s = self.backoff.wait_s(failures)
-        self._lanes[lane.tp] = replace(lane, failures=failures)
+        self._keep(replace(lane, failures=failures))
         self._retry_at[lane.tp] = self.clock() + wait_s
         self.observer.failed(lane.tp, error, wait_s)
         await self.outbox.note_failure(lane, str(error), wait_s)
@@ -281,3 +287,8 @@ class Relay:
             await call
         except TransientError as error:
             self.observer.failed(TopicPartition("outbox", -1), error, 0.0)
+
+
+def _mark(lane: Lane) -> tuple[TopicPartition, int, str]:
+    """What a check of its tail is good for: a lane in one epoch, of one source."""
+    return (lane.tp, lane.epoch, lane.source)

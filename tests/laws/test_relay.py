@@ -77,6 +77,41 @@ class _OneSlowOneFailing(MemoryLog):
         return await super().append(tp, records)
 
 
+def test_a_lane_that_takes_long_holds_up_none_of_the_others_and_is_never_on_its_way_twice() -> None:
+    async def one_is_slow(line: Line) -> None:
+        (slow, quick) = (_lane_of(line, "lantern"), _lane_of(line, "teapot"))
+        log = _OneSlow(line.now_us, slow)
+        for topic, partitions in TOPICS.items():
+            await log.create_topic(topic, partitions)
+        stop = asyncio.Event()
+        running = asyncio.create_task(line.relay(log=log, poll_s=1.0, lease_ttl_s=60.0).run(stop))
+        line.write([*views(1, "lantern"), *views(1, "teapot")])
+        for _ in range(4):
+            await asyncio.sleep(2.0)
+            line.write([*views(1, "lantern"), *views(1, "teapot")])
+        await asyncio.sleep(2.0)
+        assert ((await log.bounds([quick]))[quick].end, (await log.bounds([slow]))[slow].end) == (5, 1)
+        await asyncio.sleep(60.0)
+        stop.set()
+        await running
+        assert ((await log.bounds([quick]))[quick].end, (await log.bounds([slow]))[slow].end) == (5, 5)
+        assert {status.tp: status.sent for status in await line.outbox.lanes() if status.sent} == {slow: 5, quick: 5}
+
+    in_virtual_time(one_is_slow)
+
+
+class _OneSlow(MemoryLog):
+    def __init__(self, clock: object, slow: TopicPartition) -> None:
+        super().__init__(clock)  # type: ignore[arg-type]
+        self.slow = slow
+
+    async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
+        offset = await super().append(tp, records)
+        if tp == self.slow:
+            await asyncio.sleep(20.0)
+        return offset
+
+
 class _FailureCannotBeNoted(MemoryOutbox):
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
         raise StorageUnavailable("not now either")
