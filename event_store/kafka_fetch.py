@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -51,8 +52,9 @@ ANSWER_BYTES = 32_000_000
 RETRY_S = 0.1
 NOBODY = -1
 """The leader of a partition that has none."""
-MAX_UNKNOWN = 20
-"""How often in a row a partition may be unknown: a topic that was just made takes a moment to be known everywhere."""
+UNKNOWN_FOR_S = 10.0
+"""How long a partition may be unknown: a topic that was just made takes a moment to be known everywhere, and a broker
+that has just started may take some until it knows its own."""
 
 _HEAD = struct.Struct(">ihii")
 """Throttle time, error, session, number of topics."""
@@ -157,13 +159,13 @@ class KafkaFetch:
         await self._client.close()
 
     async def _patiently(self, client: Any, tp: TopicPartition, offset: int, most_bytes: int) -> Fetched:
-        unknown = 0
+        asked_s = time.monotonic()
         while True:
             try:
                 return await self._once(client, tp, offset, most_bytes)
             except KafkaError as error:
-                unknown += isinstance(error, UnknownTopicOrPartitionError)
-                if not error.retriable or unknown > MAX_UNKNOWN:
+                is_unknown = isinstance(error, UnknownTopicOrPartitionError)
+                if not error.retriable or (is_unknown and time.monotonic() - asked_s > UNKNOWN_FOR_S):
                     raise
             await asyncio.sleep(RETRY_S)
             await client.force_metadata_update()

@@ -219,7 +219,8 @@ class Shop:
         deadline = time.monotonic() + WAIT_S
         async with self._stores() as stores:
             while not (status := await stores.pipeline().status()).is_drained:
-                assert time.monotonic() < deadline, f"not drained: {status}"
+                said = "\n".join(one.last_words for one in self.started)
+                assert time.monotonic() < deadline, f"not drained: {status}\n{said}"
                 await stores.read_model().wait_for_news(0.1)
         return status
 
