@@ -85,13 +85,7 @@ async def test_a_rebuild_that_slept_past_its_lease_does_not_switch_over_the_one_
 
 async def test_figures_that_were_tampered_with_are_named_and_put_right_only_on_purpose(shop: Shop) -> None:
     await _open_shop(shop)
-    connection = sqlite3.connect(shop.backoffice_db, timeout=30)
-    changed = connection.execute(
-        "UPDATE sales SET gross_minor = gross_minor + 1 WHERE gross_minor = (SELECT max(gross_minor) FROM sales)"
-    ).rowcount
-    connection.commit()
-    connection.close()
-    assert changed == 1
+    tamper(shop)
     refused = shop.run("rebuild")
     assert refused.returncode == 1
     assert "1 differences from the serving figures:\n" in refused.stderr
@@ -101,6 +95,17 @@ async def test_figures_that_were_tampered_with_are_named_and_put_right_only_on_p
     assert await shop.figures() == excerpt_oracle()
     (serving,) = [one for one in (await shop.status()).generations if one.state == "serving"]
     assert "a hand was in the till" in serving.note
+
+
+def tamper(shop: Shop) -> None:
+    """Makes one figure wrong, behind everybody's back."""
+    connection = sqlite3.connect(shop.backoffice_db, timeout=30)
+    changed = connection.execute(
+        "UPDATE sales SET gross_minor = gross_minor + 1 WHERE gross_minor = (SELECT max(gross_minor) FROM sales)"
+    ).rowcount
+    connection.commit()
+    connection.close()
+    assert changed == 1
 
 
 async def _dies(shop: Shop, point: str) -> None:
