@@ -14,7 +14,7 @@ from projections.rebuild_lease import LEASE
 
 from .pipeline import Pipeline
 from .pipeline_status import CompletenessStamp, GenerationStatus, PipelineStatus
-from .rebuild_lines import Compared
+from .rebuild_lines import Compared, Outcome
 from .rebuilds import Rebuilds, Run
 
 
@@ -76,10 +76,9 @@ async def rebuild_status(pipeline: Pipeline, rebuilds: Rebuilds) -> RebuildStatu
 def _own(run: Run) -> RunStatus:
     (progress, ended, order) = (run.progress, run.ended, run.order)
     is_running = run.ended_at_us is None
-    going = "cancelling" if run.cancelled_by else "running"
     return RunStatus(
         kind="rollback" if order.is_rollback else "rebuild",
-        state=going if is_running or ended is None else ended.outcome.value,
+        state=_state(run),
         process="",
         who=order.entry.who,
         note=order.note,
@@ -95,6 +94,12 @@ def _own(run: Run) -> RunStatus:
         comparison=run.compared,
         error=ended.error if ended and not is_running else "",
     )
+
+
+def _state(run: Run) -> str:
+    if run.ended_at_us is None:
+        return "cancelling" if run.cancelled_by else "running"
+    return (run.ended.outcome if run.ended else Outcome.FAILED).value
 
 
 def _elsewhere(holder: str, building: GenerationStatus | None, status: PipelineStatus) -> RunStatus:

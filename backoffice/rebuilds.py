@@ -21,6 +21,7 @@ from event_store.lease import Leases, owners_of
 from projections.read_model import Generation, ReadModel, State
 from projections.rebuild_lease import LEASE, RebuildRunning
 
+from .problems import sentence
 from .rebuild_lines import Begun, Compared, Ended, Line, Outcome, Progressed
 from .rebuild_order import Order
 from .rebuild_process import RebuildProcess
@@ -33,6 +34,10 @@ log = structlog.get_logger()
 
 class NothingRuns(EventStoreError):
     """Nothing that could be cancelled from here."""
+
+
+class NotStarted(EventStoreError):
+    """The machine has no room for another process."""
 
 
 @dataclass(slots=True)
@@ -101,13 +106,13 @@ class Rebuilds:
         return self.last if self._following is not None and not self._following.done() else None
 
     async def start(self, order: Order) -> None:
-        """Raises RebuildRunning where one is under way, here or elsewhere."""
+        """Raises RebuildRunning where one is under way, here or elsewhere, and NotStarted."""
         async with self._starting:
             holder = owners_of(await self.leases.holdings(LEASE)).get(LEASE)
             if self.running or holder:
                 raise RebuildRunning(f"a rebuild or rollback is running ({holder or 'from this dashboard'})")
             serving = await self.read_model.serving()
-            process = await RebuildProcess.start([*self.command, *order.options])
+            process = await _started([*self.command, *order.options])
             self.last = Run(order, process, serving, self.now_us())
             self._ending = None
             self._following = asyncio.create_task(self._follow(self.last))
@@ -115,7 +120,7 @@ class Rebuilds:
     async def cancel(self, entry: Entry, why: str = "") -> None:
         """Returns when its process was told to end; `last` says when it has. Raises NothingRuns."""
         run = self.running
-        if run is None:
+        if run is None or run.ended is not None:
             raise NothingRuns("no rebuild of this dashboard is running: nothing was cancelled")
         if run.cancelled_by:
             return
@@ -144,15 +149,16 @@ class Rebuilds:
         return self._ending
 
     async def _follow(self, run: Run) -> None:
-        async for line in run.process.lines():
-            run.hears(line, self.clock())
-        said = run.ended
         try:
+            async for line in run.process.lines():
+                run.hears(line, self.clock())
             run.ended = await self._settled(run)
         except EventStoreError as error:
-            run.ended = said or Ended(Outcome.FAILED, error=f"{_unreported(run)} {error}")
-        run.ended_at_us = self.now_us()
-        log.info(f"A rebuild ended: {run.ended.outcome}.", action="rebuild.ended", outcome=run.ended.outcome)
+            run.ended = run.ended or Ended(Outcome.FAILED, error=f"{_unreported(run)} {sentence(error)}")
+        finally:
+            run.ended_at_us = self.now_us()
+        (outcome, error_text) = (run.ended.outcome, run.ended.error)
+        log.info(f"A rebuild ended: {outcome}. {error_text}", action="rebuild.ended", outcome=outcome)
 
     async def _settled(self, run: Run) -> Ended:
         """How it came out, whatever it said; its generation and its lease hold up nobody then."""
@@ -192,6 +198,13 @@ class Rebuilds:
     async def _serving(self) -> Generation:
         (serving,) = [one for one in await self.read_model.generations() if one.state is State.SERVING]
         return serving
+
+
+async def _started(command: Sequence[str]) -> RebuildProcess:
+    try:
+        return await RebuildProcess.start(command)
+    except OSError as error:
+        raise NotStarted(f"the process that rebuilds can't be started: {error.strerror or error}") from error
 
 
 def _unreported(run: Run) -> str:

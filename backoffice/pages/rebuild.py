@@ -13,7 +13,7 @@ from backoffice.pipeline import Pipeline
 from backoffice.problems import sentence
 from backoffice.rebuild_order import LONGEST_NOTE, MOST_RECORDS_PER_S, Order
 from backoffice.rebuild_status import rebuild_status
-from backoffice.rebuilds import NothingRuns, Rebuilds
+from backoffice.rebuilds import NothingRuns, NotStarted, Rebuilds
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.gate import MOST_FORM_BYTES
 from backoffice.sign_in.roles import Role
@@ -59,7 +59,7 @@ def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]
             await _acted(rebuilds, form, entry_of(request))
         except BadOrder as error:
             return await shown(422, sentence(error), form)
-        except (RebuildRunning, NothingRuns) as error:
+        except (RebuildRunning, NothingRuns, NotStarted) as error:
             return await shown(409, sentence(error), form)
         return to("/rebuild")
 
@@ -67,7 +67,7 @@ def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]
 
 
 async def _acted(rebuilds: Rebuilds, form: Form, entry: Entry) -> None:
-    """Raises BadOrder, RebuildRunning and NothingRuns."""
+    """Raises BadOrder, RebuildRunning, NothingRuns and NotStarted."""
     if form.get("act") == "cancel":
         await rebuilds.cancel(entry)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 
@@ -91,6 +92,12 @@ async def test_figures_that_were_tampered_with_are_named_and_put_right_only_on_p
     assert "1 differences from the serving figures:\n" in refused.stderr
     assert "gross_minor" in refused.stderr
     assert (await shop.status()).completeness.generation == 1
+    reported = shop.run("rebuild", "--json")
+    assert reported.returncode == 1
+    lines = [json.loads(line) for line in reported.stdout.splitlines()]
+    assert [one["said"] for one in lines if one["said"] != "progress"] == ["begun", "compared", "ended"]
+    assert [one["metric"] for one in lines[-2]["differences"]] == ["gross_minor"]
+    assert lines[-1]["outcome"] == "refused"
     shop.ok("rebuild", "--accept-differences", "a hand was in the till")
     assert await shop.figures() == excerpt_oracle()
     (serving,) = [one for one in (await shop.status()).generations if one.state == "serving"]

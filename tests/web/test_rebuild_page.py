@@ -162,6 +162,32 @@ async def test_a_process_that_says_nothing_useful_is_told_of_with_what_to_do(
         assert (await one.audited())[-1] == ("rebuild.failed", "operator")
 
 
+async def test_what_keeps_a_rebuild_from_beginning_is_shown_in_its_own_words(shop: Shop) -> None:
+    why = "the log has lost offsets 3 to 7 of order-events/0"
+    async with desk(shop, says(Ended(Outcome.FAILED, error=why))) as one:
+        await one.starts()
+        assert why in await one.after()
+
+
+async def test_a_machine_without_room_for_a_process_says_so(shop: Shop) -> None:
+    async with desk(shop, WAITS) as one:
+        one.rebuilds.command = ("/nowhere/python",)
+        answer = await one.sends("rebuild", note="prove it")
+        assert answer.status_code == 409
+        assert "The process that rebuilds can't be started: No such file" in unescape(answer.text)
+
+
+async def test_what_has_said_that_it_ended_is_not_cancelled_any_more(shop: Shop) -> None:
+    program = f"{says(Begun(2), Progressed(1, 1), Ended(Outcome.SWITCHED, 2, 1, 9))}; import time; time.sleep(1)"
+    async with desk(shop, program) as one:
+        await one.starts()
+        async with asyncio.timeout(60):
+            while not (one.rebuilds.last and one.rebuilds.last.ended):
+                await asyncio.sleep(0.01)
+        assert (await one.sends("cancel")).status_code == 409
+        assert "Rebuild has switched" in await one.after()
+
+
 async def test_garbage_in_between_changes_nothing(shop: Shop) -> None:
     program = f"print('a warning of some library', flush=True); {says(Begun(2), Ended(Outcome.SWITCHED, 2, 1, 9))}"
     async with desk(shop, program) as one:
