@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from .options import Data, Json, Zone, choice, console, settings_of_a_shop
+from .rebuild_command import rebuild
 from .settings import read_settings
 
 
@@ -167,29 +168,6 @@ def explain(
     else:
         print_explanations(console(), product, found)
     raise typer.Exit(0 if all(one.adds_up for one, _ in found) else 1)
-
-
-def rebuild(
-    data: Data = None,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Let the generation before serve again.")] = False,
-    accept_differences: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Switch although the figures differ; the reason is kept.")
-    ] = None,
-    note: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the generation.")] = "rebuilt by an operator",
-) -> None:
-    """Count everything again from offset zero beside the serving figures, compare, and switch if equal."""
-    from .commands.rebuild import ShownProgress, rebuild, roll_back
-
-    settings = settings_of_a_shop(data)
-    progress = ShownProgress(console(stderr=True))
-    try:
-        if rollback:
-            done = asyncio.run(roll_back(settings, progress, note))
-        else:
-            done = asyncio.run(rebuild(settings, progress, note, accept_differences))
-    finally:
-        progress.end()
-    typer.echo(f"Generation {done.generation} serves in place of {done.replaced}; {done.records} records were counted.")
 
 
 def plan(data: Data = None) -> None:

@@ -31,6 +31,7 @@ from . import health, metrics
 from .api import events as api_events
 from .api import explain as api_explain
 from .api import figures as api_figures
+from .api import rebuild as api_rebuild
 from .api import record as api_record
 from .api import status as api_status
 from .assets import read_assets
@@ -40,7 +41,7 @@ from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import account, audit, download, outbox, sign_in, tokens, users
+from .pages import account, audit, download, outbox, rebuild, sign_in, tokens, users
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -51,6 +52,7 @@ from .pages.products import PRODUCTS
 from .pages.record import RECORD
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
+from .rebuilds import Rebuilds
 from .sign_in.access import needs, open_to_all
 from .sign_in.gate import Gate
 from .sign_in.roles import Role
@@ -79,12 +81,13 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
     history: History,
     gate: Gate,
     *,
+    rebuilds: Rebuilds,
     default_tz: str = "UTC",
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
     most_kept_rows: int = MOST_ROWS,
 ) -> Litestar:
-    """The dashboard as an ASGI application. The pipeline's ports and the log of `history`
+    """The dashboard as an ASGI application. The pipeline's ports, the log of `history` and the `rebuilds`
 
     stay their owner's to close.
 
@@ -103,6 +106,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
         route_handlers=[
             *_handlers(sources, live, of_process, schema_trouble),
             *outbox.routes(pipeline.outbox, gate.office),
+            *_of_rebuilds(rebuilds, pipeline),
             *_of_accounts(gate, sources),
         ],
         middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
@@ -144,6 +148,10 @@ def _handlers(
             opt=dict(open_to_all(is_alike=True)),
         ),
     ]
+
+
+def _of_rebuilds(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[ControllerRouterHandler]:
+    return [*rebuild.routes(rebuilds, pipeline), api_rebuild.route(pipeline, rebuilds)]
 
 
 def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:

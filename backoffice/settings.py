@@ -274,9 +274,9 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def process_name(role: str) -> str:
+def process_name(role: str, pid: int | None = None) -> str:
     """Different for every process, so that two started by hand never act under one name."""
-    return f"{role}-{socket.gethostname()[:60]}-{os.getpid()}"
+    return f"{role}-{socket.gethostname()[:60]}-{pid or os.getpid()}"
 
 
 def _problem(item: ErrorDetails) -> str:

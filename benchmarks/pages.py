@@ -31,11 +31,14 @@ from backoffice.guarded_cache import GuardedCache
 from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
+from backoffice.rebuilds import Rebuilds
 from backoffice.redis_cache import RedisCache
+from backoffice.sign_in.connect import memory_office
 from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
 from event_store.archive import Archive
+from event_store.audit import Audit
 from event_store.codec import Codec
 from event_store.history import History
 from event_store.inbox import InboxEntry, Position
@@ -139,7 +142,10 @@ class Shop:
         pipeline = Pipeline(self.outbox, self.log, self.read_model, MemoryLeases(_now_us), guarded)
         history = History(self.log, Archive(Path("nowhere"), Codec()), Codec())
         (live, gate) = (Live(self.read_model, guarded), Gate(None, Site()))
-        app: Any = create_dashboard(pipeline, guarded, live, history, gate, most_kept_rows=most_kept_rows)
+        rebuilds = Rebuilds((), self.read_model, pipeline.leases, Audit(memory_office()), 1)
+        app: Any = create_dashboard(
+            pipeline, guarded, live, history, gate, rebuilds=rebuilds, most_kept_rows=most_kept_rows
+        )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
         await guarded.close()

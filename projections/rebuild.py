@@ -30,6 +30,7 @@ from event_store.topics import PARTITIONS, partitions_of, versions
 
 from .comparison import Comparison, compare
 from .gathering import Gathering
+from .pace import Pace
 from .projection import Projection
 from .projector import Projector, buried
 from .read_model import Generation, ReadModel, State
@@ -42,6 +43,7 @@ GATHER_S = 0.02
 """How long a stretch of one partition waits for others, to be counted with them."""
 MAX_UNCOUNTABLE = 100
 """Records that may fail for a reason nobody has classified; more of them are a fault of ours."""
+FULL_PACE = Pace()
 
 
 class RebuildRefused(EventStoreError):
@@ -61,6 +63,8 @@ class NothingToRollBackTo(EventStoreError):
 
 
 class RebuildObserver(Protocol):
+    def begun(self, generation: int) -> None: ...
+
     def progressed(self, counted: int, total: int) -> None: ...
 
     def compared(self, comparison: Comparison) -> None: ...
@@ -96,6 +100,8 @@ class Rebuild:
     backoff: Backoff = field(default_factory=Backoff)
     lease_ttl_s: float = LEASE_TTL_S
     """How long a rebuild that died holds up the next one."""
+    pace: Pace = field(default_factory=Pace)
+    """Of what is counted before the comparison. What came meanwhile isn't held back: it would never be reached."""
     _begun: dict[TopicPartition, int] = field(default_factory=dict)
     """Where each partition stood at first."""
     _reached: dict[TopicPartition, int] = field(default_factory=dict)
@@ -112,6 +118,7 @@ class Rebuild:
             for tp in await self._partitions():
                 await self.history.check(tp)
             generation = await self.read_model.begin_generation(note)
+            self.observer.begun(generation)
             try:
                 projector = self.open_projector(generation)
                 comparison = await self._build(projector, serving)
@@ -120,8 +127,10 @@ class Rebuild:
                 why = note if comparison.equal else f"{note}; differences accepted: {accept_differences}"
                 await self._switch(projector, why)
             except EventStoreError as error:
-                with suppress(EventStoreError):  # Where this fails too, the next rebuild empties what is left.
-                    await self.read_model.abandon(generation, str(error).splitlines()[0])
+                await self._give_up(generation, f"{note}: {str(error).splitlines()[0]}")
+                raise
+            except asyncio.CancelledError:
+                await self._give_up(generation, f"{note}: cancelled")
                 raise
             with suppress(EventStoreError):  # It has switched; what is too old is forgotten after the next one then.
                 await self._forget_old()
@@ -131,11 +140,20 @@ class Rebuild:
         """Brings the generation that served last up to date and lets it serve again."""
         async with RebuildLease(self.leases, self.owner, self.lease_ttl_s):
             serving = await self.read_model.serving()
-            earlier = _served_before(await self.read_model.generations())
+            earlier = served_before(await self.read_model.generations())
             if not earlier:
                 raise NothingToRollBackTo("no generation that served before is kept")
             await self._switch(self.open_projector(earlier[0].number), note)
             return Rebuilt(earlier[0].number, serving, self._counted, None)
+
+    async def _give_up(self, generation: int, note: str) -> None:
+        """Where this fails, the next rebuild empties what is left. One that serves already stays."""
+        try:
+            await self.read_model.abandon(generation, note)
+        except GenerationChanged:
+            self.observer.switched(generation)
+        except EventStoreError:
+            return
 
     @property
     def _counted(self) -> int:
@@ -144,7 +162,7 @@ class Rebuild:
     async def _build(self, projector: Projector, serving: int) -> Comparison:
         """Counts up to where the serving generation stood at one moment, and compares with it as it was then."""
         targets = {one.tp: one.next_offset for one in await self.read_model.progress(serving)}
-        await self._count_to(projector, targets)
+        await self._count_to(projector, targets, self.pace)
         (snapshot, rebuilt) = await asyncio.gather(
             self.read_model.snapshot(serving), self.read_model.snapshot(projector.generation)
         )
@@ -181,7 +199,9 @@ class Rebuild:
             if await self.read_model.serving() != generation:
                 raise
 
-    async def _count_to(self, projector: Projector, targets: Mapping[TopicPartition, int]) -> None:
+    async def _count_to(
+        self, projector: Projector, targets: Mapping[TopicPartition, int], pace: Pace = FULL_PACE
+    ) -> None:
         total = self._counted
         for tp, end in targets.items():
             total += max(0, end - (await projector.position(tp)).next_offset)
@@ -190,12 +210,12 @@ class Rebuild:
         try:
             async with asyncio.TaskGroup() as group:
                 for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
-                    group.create_task(self._count_partition(gathering, tp, end, turn, total))
+                    group.create_task(self._count_partition(gathering, tp, end, turn, total, pace))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
     async def _count_partition(
-        self, gathering: Gathering, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int
+        self, gathering: Gathering, tp: TopicPartition, end: int, turn: asyncio.Semaphore, total: int, pace: Pace
     ) -> None:
         """Counts to `end`. What fails for a moment is repeated from where the table says that we stand."""
         projector = gathering.projector
@@ -207,6 +227,7 @@ class Rebuild:
                     self._stands_at(tp, start, total)
                     async with aclosing(self.history.read(tp, start, end)) as batches:
                         async for batch in batches:
+                            await pace.take(len(batch))
                             await self._apply(gathering, batch)
                             failures = 0
                             self.crash_points.passing("rebuild.after_chunk")
@@ -259,11 +280,11 @@ class Rebuild:
         return partitions_of(versions(PARTITIONS, await self.history.log.topics()))
 
     async def _forget_old(self) -> None:
-        for generation in _served_before(await self.read_model.generations())[self.keep_retired :]:
+        for generation in served_before(await self.read_model.generations())[self.keep_retired :]:
             await self.read_model.abandon(generation.number, "no longer kept for rollback")
 
 
-def _served_before(generations: Sequence[Generation]) -> list[Generation]:
+def served_before(generations: Sequence[Generation]) -> list[Generation]:
     """Retired generations, the one that served last first."""
     retired = [one for one in generations if one.state is State.RETIRED]
     return sorted(retired, key=lambda one: one.served_at_us or 0, reverse=True)

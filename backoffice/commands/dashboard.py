@@ -15,11 +15,14 @@ from backoffice.databases import databases_of_dashboard, watched
 from backoffice.live import Live
 from backoffice.loopback import refuse_open_listen
 from backoffice.process_metrics import process_registry
+from backoffice.rebuilds import Rebuilds
 from backoffice.settings import SUPERVISED, Settings
-from backoffice.sign_in.desk import gate_of, opened_office
+from backoffice.sign_in.desk import BACKOFFICE, gate_of, opened_office
+from backoffice.sign_in.gate import Office
 from backoffice.stores import Stores
 from backoffice.troubles import Troubles
 from backoffice.web_server import serve_http
+from event_store.backoff import STOP_TIMEOUT_S
 from event_store.this_machine import is_this_machine
 
 log = structlog.get_logger()
@@ -37,12 +40,14 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
         cache = stores.cache(CacheReport(registry, settings.cache_url))
         troubles = Troubles()
         live = Live(stores.read_model(), cache, stop)
+        rebuilds = _rebuilds(settings, stores, office)
         app = create_dashboard(
             stores.pipeline(cache),
             cache,
             live,
             stores.history(),
             gate_of(settings, office),
+            rebuilds=rebuilds,
             default_tz=settings.time_zone,
             registry=registry,
             schema_trouble=troubles.sentence,
@@ -52,7 +57,15 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
             async with watched(databases_of_dashboard(settings), troubles):
                 await serve_http(app, settings.dashboard_host, settings.dashboard_port, stop)
         finally:
+            await rebuilds.close()
             await live.close()
+
+
+def _rebuilds(settings: Settings, stores: Stores, office: Office) -> Rebuilds:
+    """A process that is ended has to be gone before whoever ends the dashboard loses patience."""
+    command = (sys.executable, "-m", "backoffice", "rebuild", "--json", "--data", str(settings.data_dir))
+    grace_s = min(STOP_TIMEOUT_S, settings.stop_grace_s / 2)
+    return Rebuilds(command, stores.read_model(), stores.leases(), office.audits[BACKOFFICE], grace_s)
 
 
 def _warn_of_plain_text(settings: Settings) -> None:

@@ -40,6 +40,16 @@ async def opened_office(settings: Settings) -> AsyncIterator[Office]:
         await commerce.close()
 
 
+@asynccontextmanager
+async def opened_audit(settings: Settings) -> AsyncIterator[Audit]:
+    """That of the back office."""
+    backoffice = open_shared(settings.backoffice_db_url)
+    try:
+        yield Audit(backoffice)
+    finally:
+        await backoffice.close()
+
+
 def gate_of(settings: Settings, office: Office) -> Gate:
     site = Site(
         settings.public_url,

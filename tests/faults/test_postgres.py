@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from .shop import Shop, excerpt_oracle
+from .shop import Shop, excerpt_oracle, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -54,3 +54,21 @@ async def test_connections_cut_while_it_counts_cost_no_figure(shop: Shop, postgr
     assert cut >= 5
     assert consumer.is_alive
     await connection.close()
+
+
+async def test_a_rebuild_that_is_cancelled_over_postgresql_holds_up_nobody(shop: Shop) -> None:
+    shop.settings = {**shop.settings, "COUNTINGHOUSE_LEASE_TTL_S": "120"}
+    shop.start_line()
+    await shop.send()
+    await shop.counted_exactly(excerpt_oracle())
+    slow = shop.start("rebuild", "--records-per-s", "1")
+
+    async def has_counted() -> bool:
+        return any(one.counted_ratio for one in (await shop.status()).generations)
+
+    await until(has_counted, slow)
+    assert slow.stop() == 1
+    assert "It was cancelled: nothing was switched" in slow.said
+    assert [one.state for one in (await shop.status()).generations] == ["serving", "abandoned"]
+    shop.ok("rebuild")
+    assert (await shop.counted_exactly(excerpt_oracle())).completeness.generation == 3

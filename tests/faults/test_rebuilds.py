@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 
@@ -85,6 +86,26 @@ async def test_a_rebuild_that_slept_past_its_lease_does_not_switch_over_the_one_
 
 async def test_figures_that_were_tampered_with_are_named_and_put_right_only_on_purpose(shop: Shop) -> None:
     await _open_shop(shop)
+    tamper(shop)
+    refused = shop.run("rebuild")
+    assert refused.returncode == 1
+    assert "1 differences from the serving figures:\n" in refused.stderr
+    assert "gross_minor" in refused.stderr
+    assert (await shop.status()).completeness.generation == 1
+    reported = shop.run("rebuild", "--json")
+    assert reported.returncode == 1
+    lines = [json.loads(line) for line in reported.stdout.splitlines()]
+    assert [one["said"] for one in lines if one["said"] != "progress"] == ["begun", "compared", "ended"]
+    assert [one["metric"] for one in lines[-2]["differences"]] == ["gross_minor"]
+    assert lines[-1]["outcome"] == "refused"
+    shop.ok("rebuild", "--accept-differences", "a hand was in the till")
+    assert await shop.figures() == excerpt_oracle()
+    (serving,) = [one for one in (await shop.status()).generations if one.state == "serving"]
+    assert "a hand was in the till" in serving.note
+
+
+def tamper(shop: Shop) -> None:
+    """Makes one figure wrong, behind everybody's back."""
     connection = sqlite3.connect(shop.backoffice_db, timeout=30)
     changed = connection.execute(
         "UPDATE sales SET gross_minor = gross_minor + 1 WHERE gross_minor = (SELECT max(gross_minor) FROM sales)"
@@ -92,15 +113,6 @@ async def test_figures_that_were_tampered_with_are_named_and_put_right_only_on_p
     connection.commit()
     connection.close()
     assert changed == 1
-    refused = shop.run("rebuild")
-    assert refused.returncode == 1
-    assert "1 differences from the serving figures:\n" in refused.stderr
-    assert "gross_minor" in refused.stderr
-    assert (await shop.status()).completeness.generation == 1
-    shop.ok("rebuild", "--accept-differences", "a hand was in the till")
-    assert await shop.figures() == excerpt_oracle()
-    (serving,) = [one for one in (await shop.status()).generations if one.state == "serving"]
-    assert "a hand was in the till" in serving.note
 
 
 async def _dies(shop: Shop, point: str) -> None:

@@ -84,6 +84,9 @@ class Observed:
     def resynced(self, tp: TopicPartition, next_offset: int) -> None:
         self.tally["resynced"] += 1
 
+    def begun(self, generation: int) -> None:
+        self.tally["begun"] += 1
+
     def progressed(self, counted: int, total: int) -> None:
         self.progress.append((counted, total))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from event_store.log import Bounds
 from event_store.memory_log import MemoryLog
 from event_store.record import RecordBatch, TopicPartition
 from projections.memory_read_model import MemoryReadModel
+from projections.pace import Pace
 from projections.read_model import Effect, Snapshot, State
 from projections.rebuild import MAX_FAILURES, Rebuild
 
@@ -209,3 +211,58 @@ async def test_a_switch_that_failed_leaves_the_old_figures_serving(line: Line) -
         await _rebuild(line, figures).run("prove it")
     states = {one.number: one.state for one in await figures.generations()}
     assert states == {1: State.SERVING, 2: State.ABANDONED}
+
+
+async def test_a_rebuild_at_a_pace_counts_no_faster_up_to_the_comparison(line: Line) -> None:
+    await _counted(line)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await line.rebuild(pace=Pace(2.0, clock=lambda: 0.0, sleep=sleep)).run("in the background")
+    counted = [end.end for end in (await line.log.bounds(TPS)).values() if end.end]
+    assert len(slept) == len(counted) - 1, "a batch for each partition, and the first of them waits for nobody"
+    assert max(slept) in {(sum(counted) - last) / 2.0 for last in counted}, "the last begins after all others' time"
+    assert await line.read_model.serving() == 2
+
+
+async def test_a_rebuild_that_is_cancelled_drops_what_it_counted_and_gives_its_lease_back(line: Line) -> None:
+    await _counted(line)
+    reached = asyncio.Event()
+
+    async def stand_still(_: float) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(line.rebuild(pace=Pace(1.0, lambda: 0.0, stand_still)).run("prove it"))
+    await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (first, second) = await line.read_model.generations()
+    assert (first.state, second.state) == (State.SERVING, State.ABANDONED)
+    assert second.note == "prove it: cancelled"
+    await line.rebuild().run("again")
+    assert await line.read_model.serving() == 3
+
+
+async def test_a_rebuild_that_is_cancelled_while_it_switches_says_that_it_has_switched(line: Line) -> None:
+    await _counted(line)
+    figures = line.read_model
+    switched = asyncio.Event()
+    switch = figures.switch
+
+    async def switch_and_hang(to: int, note: str) -> None:
+        await switch(to, note)
+        switched.set()
+        await asyncio.Event().wait()
+
+    figures.switch = switch_and_hang  # type: ignore[method-assign]
+    running = asyncio.create_task(line.rebuild().run("prove it"))
+    await switched.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert line.observed.tally["switched"] == 1
+    assert await figures.serving() == 2

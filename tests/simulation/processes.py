@@ -129,6 +129,8 @@ class Observed:
     def resynced(self, tp: TopicPartition, next_offset: int) -> None:
         self.tally["batch refused, position read again"] += 1
 
+    def begun(self, generation: int) -> None: ...
+
     def progressed(self, counted: int, total: int) -> None: ...
 
     def compared(self, comparison: Any) -> None:

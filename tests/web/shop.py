@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from backoffice.guarded_cache import GuardedCache
 from backoffice.live import Live
 from backoffice.memory_cache import MemoryCache
 from backoffice.pipeline import Pipeline
+from backoffice.rebuilds import Rebuilds
 from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.roles import Role
 from backoffice.silence import Silence
@@ -131,7 +133,13 @@ class Shop:
     def dashboard(self, live: Live | None = None, gate: Gate | None = None, **options: Any) -> Litestar:
         """With sign-in, where no other gate is given."""
         live = live or Live(self.read_model, self.cache)
+        options = {"rebuilds": self.rebuilds(), **options}
         return create_dashboard(self.pipeline, self.cache, live, self.history, gate or self.visitors.gate, **options)
+
+    def rebuilds(self, program: str = "") -> Rebuilds:
+        """Whose processes run a `program` in place of the command, none unless one is given."""
+        audit = self.visitors.office.audits["backoffice"]
+        return Rebuilds((sys.executable, "-c", program), self.read_model, self.leases, audit, 10, now_us=self.clock)
 
     @asynccontextmanager
     async def browser(

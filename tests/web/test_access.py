@@ -36,6 +36,9 @@ MATRIX: Mapping[str, Role | None] = {
     "GET /live": Role.VIEWER,
     "GET /api/figures": Role.VIEWER,
     "GET /api/status": Role.VIEWER,
+    "GET /rebuild": Role.VIEWER,
+    "POST /rebuild": Role.OPERATOR,
+    "GET /api/rebuild": Role.VIEWER,
     "GET /schema": Role.VIEWER,
     "GET /schema/openapi.json": Role.VIEWER,
     "GET /schema/{path:str}": Role.VIEWER,
@@ -144,6 +147,7 @@ SCOPED = {
     "/api/record?topic=order-events&partition=0&offset=0": Scope.LOG,
     "/schema/openapi.json": Scope.FIGURES,
     "/api/status": Scope.STATUS,
+    "/api/rebuild": Scope.STATUS,
 }
 
 
