@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-PAGES = (("/", "Overview"), ("/products", "Products"), ("/pipeline", "Pipeline"), ("/events", "Events"))
+PAGES = (
+    ("/", "Overview"),
+    ("/products", "Products"),
+    ("/pipeline", "Pipeline"),
+    ("/dead-letters", "Dead letters"),
+    ("/events", "Events"),
+)
 
 
 def plain_frame(title: str, here: str = "") -> dict[str, Any]:
