@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import access_commands, command_line, processes
+from . import access_commands, command_line, letter_commands, processes
 from .failures import CommandFailed, exit_code
 from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
@@ -62,6 +62,7 @@ def command_line_app() -> typer.Typer:
     app.add_typer(imports, name="import")
     command_line.add_groups(app)
     access_commands.add_groups(app)
+    letter_commands.add_group(app)
     app.command(hidden=True)(docs)
     return app
 

@@ -20,6 +20,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.history import History
 from event_store.tokens import Scope as TokenScope
 from projections.catalogue import FIGURES
@@ -28,6 +29,7 @@ from projections.kept_figures import MOST_ROWS, KeptFigures
 from projections.periods import zone_named
 
 from . import health, metrics
+from .api import dead_letters as api_dead_letters
 from .api import events as api_events
 from .api import explain as api_explain
 from .api import figures as api_figures
@@ -37,11 +39,12 @@ from .api import status as api_status
 from .assets import read_assets
 from .cached_figures import CachedFigures
 from .guarded_cache import GuardedCache
+from .letter_desk import LetterDesk
 from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import account, audit, download, outbox, rebuild, sign_in, tokens, users
+from .pages import account, audit, dead_letter, dead_letters, download, outbox, rebuild, sign_in, tokens, users
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -54,6 +57,7 @@ from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
 from .rebuilds import Rebuilds
 from .sign_in.access import needs, open_to_all
+from .sign_in.desk import BACKOFFICE
 from .sign_in.gate import Gate
 from .sign_in.roles import Role
 
@@ -86,6 +90,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
     registry: CollectorRegistry | None = None,
     schema_trouble: Callable[[], str] = lambda: "",
     most_kept_rows: int = MOST_ROWS,
+    crash_points: CrashPoints = NO_CRASH,
 ) -> Litestar:
     """The dashboard as an ASGI application. The pipeline's ports, the log of `history` and the `rebuilds`
 
@@ -107,6 +112,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
             *_handlers(sources, live, of_process, schema_trouble),
             *outbox.routes(pipeline.outbox, gate.office),
             *_of_rebuilds(rebuilds, pipeline),
+            *_of_letters(gate, sources, crash_points),
             *_of_accounts(gate, sources),
         ],
         middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
@@ -137,6 +143,7 @@ def _handlers(
         api_explain.route(sources.explainer, sources.pipeline, sources.default_tz),
         api_record.route(sources.explainer.history, sources.pipeline),
         api_events.route(sources.explainer.history, sources.pipeline),
+        api_dead_letters.route(sources.pipeline),
         api_status.route(sources.pipeline),
         *health.routes(sources.pipeline, schema_trouble),
         metrics.route(sources.pipeline, of_process),
@@ -152,6 +159,17 @@ def _handlers(
 
 def _of_rebuilds(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[ControllerRouterHandler]:
     return [*rebuild.routes(rebuilds, pipeline), api_rebuild.route(pipeline, rebuilds)]
+
+
+def _of_letters(gate: Gate, sources: Sources, crash_points: CrashPoints) -> Sequence[ControllerRouterHandler]:
+    """Without sign-in nobody is known who could decide, and the pages only show."""
+    pipeline = sources.pipeline
+    letters = pipeline.read_model.letters
+    desk = None
+    if gate.office is not None:
+        audits, codec = gate.office.audits, sources.explainer.history.codec
+        desk = LetterDesk(letters, audits[BACKOFFICE], pipeline.outbox, codec, pipeline.now_us, crash_points)
+    return [*dead_letters.routes(letters, desk), *dead_letter.routes(letters, desk)]
 
 
 def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:

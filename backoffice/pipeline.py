@@ -70,7 +70,7 @@ class _Stages:
         return Counted(
             generation=self.generation,
             offset=sum(one.position for one in self.partitions),
-            parked=sum(one.dead for one in self.partitions) + sum(lane.dead for lane in self.lanes),
+            parked=sum(one.undecided for one in self.partitions) + sum(lane.dead for lane in self.lanes),
             missing=sum(hole.last_sequence - hole.first_sequence + 1 for hole in holes),
             log_changed=any(one.log_changed for one in self.partitions),
             stopped=any(one.stopped is not None for one in self.partitions),
@@ -175,6 +175,7 @@ class Pipeline:
             holes=_holes(progress.holes if progress else {}),
             log_changed=changed,
             stopped=progress.stopped if progress else None,
+            undecided=progress.undecided if progress else 0,
         )
 
     async def _oldest_uncounted(
@@ -247,6 +248,7 @@ def _counted(one: PartitionProgress, holdings: Mapping[str, Holding]) -> Counted
         stopped=one.stopped,
         consumer=consumer,
         rebalances=rebalances,
+        undecided=one.undecided,
     )
 
 

@@ -69,6 +69,7 @@ class PartitionStatus(Struct, frozen=True):
     counted_per_s: Annotated[float | None, Meta(description="records counted per second, of late")] = None
     consumer: Annotated[str | None, Meta(description="the consumer that holds the partition's lease")] = None
     rebalances: Annotated[int, Meta(description="how often it was given to a consumer after the first time")] = 0
+    undecided: Annotated[int, Meta(description="dead letters about which nobody has decided")] = 0
 
 
 class GenerationStatus(Struct, frozen=True):
@@ -140,6 +141,7 @@ class CountedPartition(Struct, frozen=True):
     stopped: str | None
     consumer: str | None
     rebalances: int
+    undecided: Annotated[int, Meta(description="dead letters about which nobody has decided")] = 0
 
 
 class StatusWithoutLog(Struct, frozen=True):

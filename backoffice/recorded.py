@@ -37,6 +37,8 @@ class Addition:
     currency: str
     value: int
     is_money: bool
+    at: datetime
+    """The beginning of the quarter of an hour in which it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _told(codec: Codec, record: RecordBatch, counted_to: Mapping[TopicPartition,
         partition=record.tp.partition,
         offset=record.first_offset,
         appended_at=datetime.fromtimestamp(record.appended_at_us[0] / 1e6, UTC),
-        key=_text(record.keys[0]),
+        key=text_of(record.keys[0]),
         event_type=None if dead else head.type,
         event_id=_if_text(head.id),
         time=_if_text(head.time),
@@ -118,16 +120,22 @@ def _told(codec: Codec, record: RecordBatch, counted_to: Mapping[TopicPartition,
         state=counted if record.first_offset < counted_to.get(record.tp, 0) else "on its way",
         reason=dead.reason if dead else None,
         detail=dead.detail if dead else None,
-        raw=_text(record.values[0]),
+        raw=text_of(record.values[0]),
         size_bytes=len(record.values[0] or b""),
-        additions=_additions(decoded),
+        additions=additions_of(decoded),
     )
 
 
-def _additions(decoded: DecodedBatch) -> list[Addition]:
+def additions_of(decoded: DecodedBatch) -> list[Addition]:
     return [
         Addition(
-            row["product_id"], metric.name, metric.title, row["currency"], row[metric.name], metric.unit is Unit.MONEY
+            row["product_id"],
+            metric.name,
+            metric.title,
+            row["currency"],
+            row[metric.name],
+            metric.unit is Unit.MONEY,
+            datetime.fromtimestamp(row["bucket"], UTC),
         )
         for projection in FIGURES
         if (increments := projection.increments(decoded.facts)) is not None
@@ -141,5 +149,6 @@ def _if_text(said: object) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def _text(value: bytes | None) -> str:
+def text_of(value: bytes | None) -> str:
+    """What is no text is written as escapes of its bytes."""
     return (value or b"").decode("utf-8", "backslashreplace")

@@ -34,6 +34,8 @@ CRASH_POINTS = (
     "move.after_records",
     "move.before_commit",
     "move.after_commit",
+    "letters.after_decision",
+    "letters.after_outbox",
     "topics.after_create",
     "topics.after_read",
     "topics.after_switch",

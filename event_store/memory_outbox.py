@@ -9,100 +9,28 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .codec import Draft
+from .memory_lanes import LaneRows, Row
 from .memory_leases import LeaseTable
 from .memory_news import News
-from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus, newest_for
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRows, DeadRow, Lane, LaneStatus, newest_for
 from .record import TopicPartition
 from .topics import newest_versions, partitions_of, remembered_partition_for
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    event_id: str
-    key: str
-    payload: bytes
-    recorded_at_us: int
-
-
-@dataclass(slots=True)
-class _LaneRows:
-    """One lane: rows with a sequence and rows that wait for one, oldest first."""
-
-    drawn: list[_Row] = field(default_factory=list)
-    """The last of them has sequence `next_sequence - 1`; cleaned-up ones are missing in front."""
-    waiting: list[_Row] = field(default_factory=list)
-    next_sequence: int = 1
-    acknowledged: int = 0
-    acknowledged_offset: int = -1
-    retry_at_us: int = 0
-    failures: int = 0
-    error: str | None = None
-
-    @property
-    def unacknowledged(self) -> int:
-        return self.next_sequence - 1 - self.acknowledged
-
-    @property
-    def unsent(self) -> list[_Row]:
-        return [*self.drawn[self._index(self.acknowledged + 1) :], *self.waiting]
-
-    def claim(self, most: int) -> list[ClaimedRow]:
-        drawing = max(0, most - self.unacknowledged)
-        fresh = self.waiting[:drawing]
-        del self.waiting[:drawing]
-        self.drawn += fresh
-        self.next_sequence += len(fresh)
-        return self.between(self.acknowledged + 1, self.acknowledged + most)
-
-    def between(self, first: int, last: int) -> list[ClaimedRow]:
-        sequences = range(max(first, self.next_sequence - len(self.drawn)), min(last, self.next_sequence - 1) + 1)
-        rows = ((sequence, self.drawn[self._index(sequence)]) for sequence in sequences)
-        return [ClaimedRow(sequence, row.event_id, row.key, row.payload) for sequence, row in rows]
-
-    def acknowledge(self, sequence: int, offset: int) -> None:
-        if not self.acknowledged < sequence < self.next_sequence:
-            return
-        (self.acknowledged, self.acknowledged_offset) = (sequence, offset)
-        (self.failures, self.error, self.retry_at_us) = (0, None, 0)
-
-    def fail(self, error: str, retry_at_us: int) -> None:
-        (self.failures, self.error, self.retry_at_us) = (self.failures + 1, error, retry_at_us)
-
-    def withhold(self, sequence: int, withheld: Draft) -> _Row | None:
-        """Puts `withheld` in the place of an unacknowledged row, under its key, and returns that row."""
-        if not self.acknowledged < sequence < self.next_sequence:
-            return None
-        index = self._index(sequence)
-        row = self.drawn[index]
-        self.drawn[index] = _Row(withheld.event_id, row.key, withheld.payload, row.recorded_at_us)
-        return row
-
-    def clean(self, before_us: int, most: int) -> int:
-        sent = self.drawn[: self._index(self.acknowledged + 1)]
-        young = (index for index, row in enumerate(sent) if row.recorded_at_us >= before_us)
-        gone = min(next(young, len(sent)), most)
-        del self.drawn[:gone]
-        return gone
-
-    def begin_again(self, already_sent: Collection[str]) -> _LaneRows:
-        return _LaneRows(waiting=[row for row in self.unsent if row.event_id not in already_sent])
-
-    def _index(self, sequence: int) -> int:
-        return sequence - (self.next_sequence - len(self.drawn))
 
 
 @dataclass(slots=True)
 class OutboxContents:
     """Everything the database would hold."""
 
-    lanes: dict[TopicPartition, _LaneRows]
+    lanes: dict[TopicPartition, LaneRows]
     incarnation: int = 1
     dead: dict[int, DeadRow] = field(default_factory=dict)
     leases: LeaseTable = field(default_factory=LeaseTable)
+    once: set[str] = field(default_factory=set)
+    """Ids of the events that were written at most once."""
 
 
 class MemoryOutbox:
@@ -113,7 +41,7 @@ class MemoryOutbox:
     ) -> None:
         self._clock = clock
         self._base = source
-        self._contents = OutboxContents(lanes={tp: _LaneRows() for tp in partitions_of(topics)})
+        self._contents = OutboxContents(lanes={tp: LaneRows() for tp in partitions_of(topics)})
         self._news = News()
 
     def write(self, drafts: Sequence[Draft]) -> None:
@@ -121,8 +49,17 @@ class MemoryOutbox:
         placed = [(self._lane_for(draft), draft) for draft in drafts]
         now_us = self._clock()
         for tp, draft in placed:
-            self._contents.lanes[tp].waiting.append(_Row(draft.event_id, draft.key, draft.payload, now_us))
+            self._contents.lanes[tp].waiting.append(Row(draft.event_id, draft.key, draft.payload, now_us))
         self._news.tell()
+
+    async def write_once(self, draft: Draft) -> bool:
+        await asyncio.sleep(0)
+        if draft.event_id in self._contents.once:
+            return False
+        self.write([draft])
+        self._contents.once.add(draft.event_id)
+        await asyncio.sleep(0)
+        return True
 
     def export(self) -> OutboxContents:
         """A copy of the whole database."""
@@ -194,7 +131,7 @@ class MemoryOutbox:
     async def add_topic(self, topic: str, partitions: int) -> None:
         await asyncio.sleep(0)
         for number in range(partitions):
-            self._contents.lanes.setdefault(TopicPartition(topic, number), _LaneRows())
+            self._contents.lanes.setdefault(TopicPartition(topic, number), LaneRows())
         await asyncio.sleep(0)
 
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
@@ -213,7 +150,7 @@ class MemoryOutbox:
         chosen = [row for row in chosen if row.redriven_at_us is None]
         for row in chosen:
             dead[row.id] = replace(row, redriven_at_us=now_us)
-            self._contents.lanes[row.tp].waiting.append(_Row(row.event_id, row.key, row.payload, now_us))
+            self._contents.lanes[row.tp].waiting.append(Row(row.event_id, row.key, row.payload, now_us))
         self._news.tell()
         await asyncio.sleep(0)
         return len(chosen)
@@ -261,7 +198,7 @@ class MemoryOutbox:
         topic = newest_for(draft, newest_versions(partitions))
         return TopicPartition(topic, remembered_partition_for(draft.key, partitions[topic]))
 
-    def _held(self, lane: Lane) -> _LaneRows | None:
+    def _held(self, lane: Lane) -> LaneRows | None:
         """The lane's rows, if its lease still has the epoch under which `lane` was taken."""
         return self._contents.lanes[lane.tp] if self._contents.leases.is_current(str(lane.tp), lane.epoch) else None
 
@@ -278,7 +215,7 @@ class MemoryOutbox:
             failures=rows.failures,
         )
 
-    def _status(self, tp: TopicPartition, rows: _LaneRows) -> LaneStatus:
+    def _status(self, tp: TopicPartition, rows: LaneRows) -> LaneStatus:
         failed = rows.failures > 0
         return LaneStatus(
             tp=tp,

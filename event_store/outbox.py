@@ -121,6 +121,13 @@ class Outbox(Protocol):
 
     async def source(self) -> str: ...
 
+    async def write_once(self, draft: Draft) -> bool:
+        """Writes a row for who has no other state here, unless this ever wrote one of that event id: then False.
+
+        It is remembered for good, as rows are not, so whoever doesn't know what became of a call calls again.
+        """
+        ...
+
     async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
         """Takes or renews the leases of all lanes it can and returns the lanes it then holds."""
         ...

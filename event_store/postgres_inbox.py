@@ -56,9 +56,23 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     appended_at_us BIGINT NOT NULL,
     PRIMARY KEY (generation, topic, number, record_offset)
 );
+CREATE TABLE IF NOT EXISTS dead_letter_decision (
+    topic TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    record_offset BIGINT NOT NULL,
+    decision TEXT COLLATE "C" NOT NULL,
+    who TEXT COLLATE "C" NOT NULL,
+    at_us BIGINT NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    event_id TEXT COLLATE "C",
+    payload BYTEA,
+    sent_at_us BIGINT,
+    PRIMARY KEY (topic, number, record_offset)
+);
 """
 
 TABLES = ("event_handled", "event_handled_id", "dead_letter", "inbox_position")
+"""Those whose rows belong to a generation."""
 
 OPEN_POSITIONS = """
 INSERT INTO inbox_position (generation, topic, number, next_offset)
@@ -122,7 +136,11 @@ SELECT_PROGRESS = """
 SELECT p.topic, p.number, p.next_offset, p.last_appended_at_us, p.counted_at_us, p.duplicates,
     (SELECT count(*) FROM dead_letter AS d
      WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number),
-    p.stopped
+    p.stopped,
+    (SELECT count(*) FROM dead_letter AS d
+     WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number AND NOT EXISTS (
+        SELECT 1 FROM dead_letter_decision AS c
+        WHERE c.topic = d.topic AND c.number = d.number AND c.record_offset = d.record_offset))
 FROM inbox_position AS p WHERE p.generation = $1 ORDER BY p.topic, p.number
 """
 

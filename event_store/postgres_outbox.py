@@ -37,6 +37,7 @@ from .postgres_outbox_statements import (
     DELETE_SENT,
     DRAW,
     INSERT_LANES,
+    INSERT_ONCE,
     INSERT_ROWS,
     INSERT_SOURCE,
     LOCK_EVERY_LANE,
@@ -135,6 +136,15 @@ class PostgresOutbox:
     async def write(self, drafts: Sequence[Draft]) -> None:
         """`write` in a transaction of its own, for writers without other state."""
         await self._database.transaction(lambda connection: write(connection, drafts, self._lanes))
+
+    async def write_once(self, draft: Draft) -> bool:
+        async def once(connection: Connection) -> bool:
+            is_new = rows_changed(await connection.execute(INSERT_ONCE, draft.event_id)) == 1
+            if is_new:
+                await write(connection, [draft], self._lanes)
+            return is_new
+
+        return await self._database.transaction(once)
 
     async def source(self) -> str:
         return await self._database.read(_source)

@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS outbox_claimed (
     id BIGINT NOT NULL,
     PRIMARY KEY (lane, sequence)
 );
+CREATE TABLE IF NOT EXISTS outbox_once (
+    event_id TEXT COLLATE "C" PRIMARY KEY,
+    written_at_us BIGINT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS outbox_dead (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane BIGINT NOT NULL,
@@ -85,6 +89,7 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bytea[]) WITH 
 JOIN outbox_lane AS l ON l.topic = w.topic AND l.number = w.number
 WHERE (SELECT count(*) FROM outbox_lane) = $6 ORDER BY w.place RETURNING id
 """  # noqa: S608
+INSERT_ONCE = f"INSERT INTO outbox_once (event_id, written_at_us) VALUES ($1, {NOW_US}) ON CONFLICT DO NOTHING"  # noqa: S608
 SELECT_IS_WRITTEN = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND event_id = ANY($2::text[]))"
 SELECT_NAMES = "SELECT topic, number FROM outbox_lane"
 SELECT_LANES = f"""

@@ -38,17 +38,24 @@ def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     return _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", sql), names
 
 
-class PostgresTransactions:
-    """On the database at `url`, whose tables are there: `countinghouse migrate` makes them."""
+class StepsOnDatabase:
+    """On a database that somebody else opened, and closes."""
 
-    def __init__(self, url: str) -> None:
-        self._database = PostgresDatabase(url, channel=CHANNEL, most_connections=4)
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
 
     async def write(self, steps: Steps[T]) -> T:
         return await self._database.transaction(lambda connection: run(connection, steps))
 
     async def read(self, steps: Steps[T]) -> T:
         return await self._database.read(lambda connection: run(connection, steps))
+
+
+class PostgresTransactions(StepsOnDatabase):
+    """On the database at `url`, whose tables are there: `countinghouse migrate` makes them."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(PostgresDatabase(url, channel=CHANNEL, most_connections=4))
 
     async def close(self) -> None:
         await self._database.close()

@@ -52,9 +52,23 @@ CREATE TABLE IF NOT EXISTS dead_letter (
     appended_at_us INTEGER NOT NULL,
     PRIMARY KEY (generation, topic, number, record_offset)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS dead_letter_decision (
+    topic TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    record_offset INTEGER NOT NULL,
+    decision TEXT NOT NULL,
+    who TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    event_id TEXT,
+    payload BLOB,
+    sent_at_us INTEGER,
+    PRIMARY KEY (topic, number, record_offset)
+) STRICT;
 """
 
 TABLES = ("inbox_position", "event_handled", "event_handled_id", "dead_letter")
+"""Those whose rows belong to a generation."""
 
 OPEN_POSITION = (
     "INSERT INTO inbox_position (generation, topic, number, next_offset) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
@@ -102,7 +116,11 @@ SELECT_PROGRESS = """
 SELECT p.topic, p.number, p.next_offset, p.last_appended_at_us, p.counted_at_us, p.duplicates,
     (SELECT count(*) FROM dead_letter AS d
      WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number),
-    p.stopped
+    p.stopped,
+    (SELECT count(*) FROM dead_letter AS d
+     WHERE d.generation = p.generation AND d.topic = p.topic AND d.number = p.number AND NOT EXISTS (
+        SELECT 1 FROM dead_letter_decision AS c
+        WHERE c.topic = d.topic AND c.number = d.number AND c.record_offset = d.record_offset))
 FROM inbox_position AS p WHERE p.generation = ? ORDER BY p.topic, p.number
 """
 

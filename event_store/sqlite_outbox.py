@@ -49,6 +49,7 @@ from .sqlite_outbox_statements import (
     DELETE_SENT,
     DRAW,
     INSERT_LANE,
+    INSERT_ONCE,
     INSERT_ROW,
     INSERT_SOURCE,
     MARK_REDRIVEN,
@@ -141,6 +142,15 @@ class SqliteOutbox:
     async def write(self, drafts: Sequence[Draft]) -> None:
         """`write` in a transaction of its own, for writers without other state."""
         await self._file.write(lambda connection: write(connection, drafts), grouped=True)
+
+    async def write_once(self, draft: Draft) -> bool:
+        def once(connection: sqlite3.Connection) -> bool:
+            is_new = connection.execute(INSERT_ONCE, (draft.event_id,)).rowcount == 1
+            if is_new:
+                write(connection, [draft])
+            return is_new
+
+        return await self._file.write(once)
 
     async def source(self) -> str:
         return await self._file.read(_source)

@@ -44,6 +44,10 @@ CREATE TABLE IF NOT EXISTS outbox_claimed (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS outbox_row_waits AFTER INSERT ON outbox
 BEGIN INSERT INTO outbox_waiting (lane, id) VALUES (new.lane, new.id); END;
+CREATE TABLE IF NOT EXISTS outbox_once (
+    event_id TEXT PRIMARY KEY,
+    written_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox_dead (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     lane INTEGER NOT NULL REFERENCES outbox_lane (id),
@@ -60,6 +64,7 @@ CREATE TABLE IF NOT EXISTS outbox_dead (
 INSERT_SOURCE = "INSERT INTO outbox_source (one, base, incarnation) VALUES (1, ?, 1) ON CONFLICT DO NOTHING"
 INSERT_LANE = "INSERT INTO outbox_lane (topic, number) VALUES (?, ?) ON CONFLICT DO NOTHING"
 INSERT_ROW = "INSERT INTO outbox (lane, event_id, key, payload, recorded_at_us) VALUES (?, ?, ?, ?, ?)"
+INSERT_ONCE = f"INSERT INTO outbox_once (event_id, written_at_us) VALUES (?, {NOW_US}) ON CONFLICT DO NOTHING"  # noqa: S608
 SELECT_LANE_IDS = "SELECT id, topic FROM outbox_lane ORDER BY topic, number"
 SELECT_LAST_LANE = "SELECT max(id) FROM outbox_lane"
 SELECT_LANES = f"""

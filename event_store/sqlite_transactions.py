@@ -27,18 +27,25 @@ def run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
         return result
 
 
-class SqliteTransactions:
-    """On the file at `path`, which is made where it is missing, as are these tables: set → the script of its tables."""
+class StepsOnFile:
+    """On a file that somebody else opened, and closes."""
 
-    def __init__(self, path: Path, tables: Mapping[Revisions, str]) -> None:
-        open_tables(path, tables)
-        self._file = SqliteFile(path)
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
 
     async def write(self, steps: Steps[T]) -> T:
         return await self._file.write(lambda connection: run(connection, steps))
 
     async def read(self, steps: Steps[T]) -> T:
         return await self._file.read(lambda connection: run(connection, steps))
+
+
+class SqliteTransactions(StepsOnFile):
+    """On the file at `path`, which is made where it is missing, as are these tables: set → the script of its tables."""
+
+    def __init__(self, path: Path, tables: Mapping[Revisions, str]) -> None:
+        open_tables(path, tables)
+        super().__init__(SqliteFile(path))
 
     async def close(self) -> None:
         await self._file.close()

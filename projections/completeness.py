@@ -43,7 +43,7 @@ class Completeness:
     on_their_way: int
     """Events accepted and not yet counted."""
     parked: int
-    """Events that can't be counted as they are: dead letters and dead outbox rows, kept whole."""
+    """Events that can't be counted as they are: undecided dead letters and dead outbox rows, kept whole."""
     missing: int
     """Events the log should have shown and has not (holes in the handled ranges)."""
     generation: int

@@ -25,6 +25,7 @@ from event_store.record import TopicPartition
 from .catalogue import FIGURES, PROJECTIONS
 from .figure_table import joined, schema_of, sum_keys
 from .figures import Question, answer_of, periods_of
+from .memory_letters import MemoryLetters
 from .projection import Projection
 from .read_model import (
     Changes,
@@ -78,6 +79,7 @@ class MemoryReadModel:
         self._serving = 1
         first = Generation(1, State.SERVING, clock(), clock(), "the first generation")
         self._cells: dict[int, _Cell] = {1: _Cell(first)}
+        self.letters = MemoryLetters(lambda: self._inbox(self._serving))
 
     async def serving(self) -> int:
         await asyncio.sleep(0)
@@ -151,7 +153,7 @@ class MemoryReadModel:
 
     def _progress(self, generation: int) -> list[PartitionProgress]:
         inbox = self._inbox(generation)
-        return [_progress(tp, inbox) for tp in sorted(inbox.positions)]
+        return [_progress(tp, inbox, self.letters) for tp in sorted(inbox.positions)]
 
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         await asyncio.sleep(0)
@@ -270,7 +272,7 @@ def _within(rows: pl.DataFrame, period: Period) -> pl.DataFrame:
     return rows.filter(inside).with_columns(period=pl.lit(period.label))
 
 
-def _progress(tp: TopicPartition, inbox: MemoryInbox) -> PartitionProgress:
+def _progress(tp: TopicPartition, inbox: MemoryInbox, letters: MemoryLetters) -> PartitionProgress:
     position = inbox.positions[tp]
     counted = inbox.counted.get(tp)
     return PartitionProgress(
@@ -282,4 +284,5 @@ def _progress(tp: TopicPartition, inbox: MemoryInbox) -> PartitionProgress:
         dead=sum(letter.tp == tp for letter in inbox.dead.values()),
         holes=holes(position.handled),
         stopped=inbox.stopped.get(tp),
+        undecided=letters.undecided(tp, inbox),
     )

@@ -14,15 +14,18 @@ from event_store.dead_letters import DeadLetter
 from event_store.errors import GenerationChanged
 from event_store.inbox import Position
 from event_store.postgres_database import NOW_US, PostgresDatabase, storable
+from event_store.postgres_transactions import StepsOnDatabase
 from event_store.record import TopicPartition
 
 from . import postgres_figures, postgres_touched_days
 from .catalogue import FIGURES
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
+from .letter_steps import StepLetters
 from .postgres_figures import columns_statement, extent_statement, frame_of, merge_statement
 from .projection import Projection
 from .read_model import (
+    SELECT_VERSION,
     Changes,
     Effect,
     FiguresVersion,
@@ -74,11 +77,6 @@ LOCK_GENERATIONS = "SELECT pg_advisory_xact_lock(hashtext('countinghouse generat
 kept waiting by batches that come after it. What it guards is read in a later statement than the one that waits.
 """
 FIRST_GENERATION = first_generation_statement(NOW_US)
-SELECT_VERSION = """
-SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
-FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
-WHERE g.state = 'serving' ORDER BY p.topic, p.number
-"""
 SELECT_STATE = "SELECT state FROM generation WHERE number = $1"
 ABANDON_BUILDING = "UPDATE generation SET state = 'abandoned', note = $1 WHERE state = 'building'"
 INSERT_GENERATION = f"""
@@ -108,6 +106,7 @@ class PostgresReadModel:
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
             after_commit=lambda: crash_points.passing("consumer.after_commit"),
         )
+        self.letters = StepLetters(StepsOnDatabase(self._database))
         self._projections = {projection.name: projection for projection in projections}
         self._upserts = {projection.name: merge_statement(projection) for projection in projections}
 

@@ -19,6 +19,8 @@ from event_store.handled import HandledRanges, Range, holes
 from event_store.inbox import InboxEntry, Position
 from event_store.record import TopicPartition
 
+from .letters import Letters
+
 if TYPE_CHECKING:
     from .figures import Question
 
@@ -96,13 +98,16 @@ class PartitionProgress:
     """Source → sequences the log has not shown below the highest it has."""
     stopped: str | None = None
     """Why the partition is stopped, in the words shown to an operator; None while it is counted."""
+    undecided: int = 0
+    """Of the dead letters, those about which nobody has decided."""
 
 
 def progress_of(row: Iterable[Any], handled: Mapping[str, HandledRanges]) -> PartitionProgress:
     """From a row of an inbox's SELECT_PROGRESS, and what was handled in its partition by source."""
-    (topic, number, next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped) = row
+    (topic, number, next_offset, appended_at_us, counted_at_us, duplicates, dead, stopped, undecided) = row
     tp = TopicPartition(topic, number)
-    return PartitionProgress(tp, next_offset, appended_at_us, counted_at_us, duplicates, dead, holes(handled), stopped)
+    (at, seen) = ((appended_at_us, counted_at_us), holes(handled))
+    return PartitionProgress(tp, next_offset, *at, duplicates, dead, seen, stopped, undecided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,13 @@ VersionRow: TypeAlias = tuple[Any, ...]
 """(generation, when it began to serve, topic, number, next offset, fingerprint): one for each partition that was
 
 counted, or one with None in the place of the last four.
+"""
+
+
+SELECT_VERSION = """
+SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
+FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
+WHERE g.state = 'serving' ORDER BY p.topic, p.number
 """
 
 
@@ -205,6 +217,9 @@ class Changes:
 
 
 class ReadModel(FiguresReader, Protocol):
+    @property
+    def letters(self) -> Letters: ...
+
     async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
         """How the serving figures differ from those of a version, or from none, as of one moment.
 

@@ -17,13 +17,16 @@ from event_store.inbox import Position
 from event_store.record import TopicPartition
 from event_store.sqlite_file import NOW_US, SqliteFile
 from event_store.sqlite_schema import open_tables
+from event_store.sqlite_transactions import StepsOnFile
 
 from . import sqlite_figures, sqlite_touched_days
 from .catalogue import FIGURES as ADDED_UP
 from .figures import Question, answer_of, periods_of
 from .generation_statements import AT_MOST_ONE, RETIRE, SELECT_GENERATIONS, SELECT_SERVING, first_generation_statement
+from .letter_steps import StepLetters
 from .projection import Projection
 from .read_model import (
+    SELECT_VERSION,
     Changes,
     Effect,
     FiguresVersion,
@@ -71,11 +74,6 @@ INSERT INTO signing_key (id, value) VALUES (1, randomblob(32)) ON CONFLICT DO NO
 TABLES = GENERATIONS + AT_MOST_ONE + SIGNING_KEY + sqlite_inbox.SCHEMA + sqlite_touched_days.SCHEMA
 """Beside those of the figures themselves."""
 OF_GENERATIONS = (*sqlite_inbox.TABLES, *sqlite_touched_days.TABLES)
-SELECT_VERSION = """
-SELECT g.number, g.served_at_us, p.topic, p.number, p.next_offset, p.last_fingerprint
-FROM generation AS g LEFT JOIN inbox_position AS p ON p.generation = g.number AND p.next_offset > 0
-WHERE g.state = 'serving' ORDER BY p.topic, p.number
-"""
 SELECT_SIGNING_KEY = "SELECT value FROM signing_key"
 SELECT_STATE = "SELECT state FROM generation WHERE number = ?"
 SELECT_BUILDING = "SELECT number FROM generation WHERE state = 'building'"
@@ -99,6 +97,7 @@ class SqliteReadModel:
             before_commit=lambda: crash_points.passing("consumer.before_commit"),
             after_commit=lambda: crash_points.passing("consumer.after_commit"),
         )
+        self.letters = StepLetters(StepsOnFile(self._file))
         self._projections = {projection.name: projection for projection in projections}
         self._upserts = {projection.name: upsert_statements(projection) for projection in projections}
 

@@ -23,6 +23,7 @@ from backoffice.stores import Stores
 from backoffice.troubles import Troubles
 from backoffice.web_server import serve_http
 from event_store.backoff import STOP_TIMEOUT_S
+from event_store.crash_points import CrashPoints
 from event_store.this_machine import is_this_machine
 
 log = structlog.get_logger()
@@ -51,6 +52,7 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
             default_tz=settings.time_zone,
             registry=registry,
             schema_trouble=troubles.sentence,
+            crash_points=CrashPoints.from_environment(),
         )
         cache.begin()
         try:

@@ -8,10 +8,10 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from backoffice.sign_in.access import needs
+from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.account import AccountRefused
 from backoffice.sign_in.argon2_passwords import TooBusy
-from backoffice.sign_in.gate import MOST_FORM_BYTES, Gate, Office
+from backoffice.sign_in.gate import Gate, Office
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.sign_in import NotSignedIn, TooManyTries
 

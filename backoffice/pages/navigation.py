@@ -8,6 +8,7 @@ PAGES = (
     ("/", "Overview"),
     ("/products", "Products"),
     ("/pipeline", "Pipeline"),
+    ("/dead-letters", "Dead letters"),
     ("/rebuild", "Rebuild"),
     ("/events", "Events"),
 )

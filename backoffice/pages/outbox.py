@@ -9,8 +9,8 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from backoffice.sign_in.access import needs
-from backoffice.sign_in.gate import COMMERCE, MOST_FORM_BYTES, Office
+from backoffice.sign_in.access import MOST_FORM_BYTES, needs
+from backoffice.sign_in.gate import COMMERCE, Office
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.audit import Entry

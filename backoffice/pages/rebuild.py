@@ -14,8 +14,7 @@ from backoffice.problems import sentence
 from backoffice.rebuild_order import LONGEST_NOTE, MOST_RECORDS_PER_S, Order
 from backoffice.rebuild_status import rebuild_status
 from backoffice.rebuilds import NothingRuns, NotStarted, Rebuilds
-from backoffice.sign_in.access import needs
-from backoffice.sign_in.gate import MOST_FORM_BYTES
+from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.audit import Entry

@@ -12,10 +12,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Template
 
 from backoffice.problems import sentence
-from backoffice.sign_in.access import open_to_all
+from backoffice.sign_in.access import MOST_FORM_BYTES, open_to_all
 from backoffice.sign_in.account import AccountChanged, SignedIn, form_token
 from backoffice.sign_in.argon2_passwords import TooBusy
-from backoffice.sign_in.gate import MOST_FORM_BYTES, Gate, Office
+from backoffice.sign_in.gate import Gate, Office
 from backoffice.sign_in.sign_in import NotSignedIn, TooManyTries
 
 from .forms import fields, page, signed_in, to

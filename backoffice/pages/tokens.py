@@ -10,8 +10,8 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from backoffice.sign_in.access import needs
-from backoffice.sign_in.gate import MOST_FORM_BYTES, Office
+from backoffice.sign_in.access import MOST_FORM_BYTES, needs
+from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, TokenRefused, Tokens

@@ -9,10 +9,10 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from backoffice.sign_in.access import needs
+from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.account import AccountRefused
 from backoffice.sign_in.argon2_passwords import TooBusy
-from backoffice.sign_in.gate import MOST_FORM_BYTES, Office
+from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role, UnknownRole, role_named
 
 from .forms import entry_of, fields, page, to

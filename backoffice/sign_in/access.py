@@ -11,6 +11,7 @@ from event_store.tokens import Scope, Token
 from .account import SignedIn
 from .roles import Role
 
+MOST_FORM_BYTES = 65_536
 ACCESS = "access"
 """Where a route declares it, among its options."""
 
@@ -27,6 +28,8 @@ class Access:
     """Whether somebody may use it who has yet to choose a password."""
     is_alike_for_all: bool = False
     """Whether it doesn't matter who calls, so that nobody is looked up."""
+    most_form_bytes: int = MOST_FORM_BYTES
+    """How large a form it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,16 @@ NOBODY = Visitor("nobody", Role.ADMIN)
 """Where sign-in is off: whoever is at the machine."""
 
 
-def needs(role: Role, scope: Scope | None = None, *, with_given_password: bool = False) -> Mapping[str, Any]:
+def needs(
+    role: Role,
+    scope: Scope | None = None,
+    *,
+    with_given_password: bool = False,
+    most_form_bytes: int = MOST_FORM_BYTES,
+) -> Mapping[str, Any]:
     """The options of a route for people of a role, and for programs where there is a scope."""
-    return {ACCESS: Access(role, scope, with_given_password=with_given_password)}
+    access = Access(role, scope, with_given_password=with_given_password, most_form_bytes=most_form_bytes)
+    return {ACCESS: access}
 
 
 def open_to_all(*, is_alike: bool = False) -> Mapping[str, Any]:

@@ -31,7 +31,6 @@ from .site import AnyRequest, Site
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_FIELD = "form_token"
 FORM_HEADER = "x-form-token"
-MOST_FORM_BYTES = 65_536
 FORM = "application/x-www-form-urlencoded"
 BY_ITSELF = "x-figures-version"
 """Of requests that a page makes without anybody doing something: they keep no session alive."""
@@ -70,7 +69,7 @@ class Gate(ASGIMiddleware):
             scope["user"] = visitor
             self._admit(request, access, visitor)
             if request.method not in SAFE and (visitor is None or visitor.token is None):
-                await self._check_meant(request, visitor)
+                await self._check_meant(request, visitor, access.most_form_bytes)
         await next_app(scope, receive, send)
 
     async def _visitor(self, request: AnyRequest, access: Access) -> Visitor | None:
@@ -105,7 +104,7 @@ class Gate(ASGIMiddleware):
         elif visitor.signed_in and visitor.signed_in.account.must_change and not access.with_given_password:
             raise _choose_a_password_first(request)
 
-    async def _check_meant(self, request: AnyRequest, visitor: Visitor | None) -> None:
+    async def _check_meant(self, request: AnyRequest, visitor: Visitor | None, most_form_bytes: int) -> None:
         """Raises HTTPException for what another site may have sent."""
         if not self.site.is_own_origin(request):
             raise HTTPException(
@@ -114,7 +113,7 @@ class Gate(ASGIMiddleware):
         if self.office is None:
             return
         expected = self.form_token(request, visitor)
-        given = request.headers.get(FORM_HEADER) or await _field(request)
+        given = request.headers.get(FORM_HEADER) or await _field(request, most_form_bytes)
         if not expected or not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
             raise HTTPException("This form is out of date: go back, load the page again, and send it.", status_code=403)
 
@@ -174,12 +173,12 @@ def _choose_a_password_first(request: AnyRequest) -> HTTPException:
     return HTTPException("Choose a password of your own first.", status_code=303, headers={"Location": "/account"})
 
 
-async def _field(request: AnyRequest) -> str:
+async def _field(request: AnyRequest, most_bytes: int) -> str:
     """The form's token among its fields; the form is kept for the route."""
     if not request.headers.get("content-type", "").startswith(FORM):
         return ""
     trouble = HTTPException("A form of this size is none of ours.", status_code=413)
-    if whole_number(request.headers.get("content-length", ""), 18, trouble) > MOST_FORM_BYTES:
+    if whole_number(request.headers.get("content-length", ""), 18, trouble) > most_bytes:
         raise trouble
     form: Mapping[str, Any] = await request.form()
     value = form.get(FORM_FIELD, "")

@@ -34,6 +34,7 @@ DRIVERS = {
         "backoffice/__main__.py",
         "backoffice/command_line.py",
         "backoffice/access_commands.py",
+        "backoffice/letter_commands.py",
         "backoffice/options.py",
         "backoffice/rebuild_command.py",
         "backoffice/commands/docs.py",

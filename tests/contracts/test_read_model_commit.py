@@ -144,7 +144,7 @@ async def test_progress_adds_up_duplicates_and_dead_letters(read_model: ReadMode
     counted_at_us = progress.counted_at_us
     assert counted_at_us is not None
     assert counted_at_us > 1_600_000_000_000_000
-    assert progress == PartitionProgress(TP, 7, APPENDED_AT_US + 7, counted_at_us, 3, 3, {}, None)
+    assert progress == PartitionProgress(TP, 7, APPENDED_AT_US + 7, counted_at_us, 3, 3, {}, None, 3)
 
 
 async def test_the_reason_of_a_stop_is_shown_until_it_is_taken_back(read_model: ReadModel) -> None:

@@ -50,7 +50,7 @@ async def test_migrating_takes_over_what_is_there_makes_what_is_not_and_says_whi
     _old_outbox(tmp_path / "commerce.db")
     old = Place(f"sqlite+aiosqlite:///{tmp_path / 'commerce.db'}")
     applied = {one.revision: one.is_adopted for one in await old.migrate(LEASES, OUTBOX, COMMERCE)}
-    assert applied == {"lease_0001": True, "outbox_0001": True, "commerce_0001": False}
+    assert applied == {"lease_0001": True, "outbox_0001": True, "outbox_0002": False, "commerce_0001": False}
     assert await old.migrate(LEASES, OUTBOX, COMMERCE) == []
 
 
@@ -60,7 +60,7 @@ async def test_a_postgresql_database_from_before_there_were_revisions_keeps_its_
     await connection.execute(postgres_read_model.TABLES)
     await connection.execute(postgres_figures.schema(PROJECTIONS) + postgres_leases.SCHEMA)
     await connection.execute("INSERT INTO lease VALUES ('partition/a', 'somebody', 7, 0)")
-    assert [one.is_adopted for one in await place.migrate(LEASES, FIGURES)] == [True, True, False]
+    assert [one.is_adopted for one in await place.migrate(LEASES, FIGURES)] == [True, True, False, False]
     assert await connection.fetchval("SELECT epoch FROM lease") == 7
     await connection.close()
 

@@ -27,9 +27,9 @@ from .places import Place
 SETTING = "COUNTINGHOUSE_BACKOFFICE_DB_URL"
 
 
-HEADS = "lease_0001, figures_0002, audit_0001, token_0001, sign_in_0001"
-APPLIED = HEADS.replace("figures_0002", "figures_0001, figures_0002")
-NEWEST = {"figures": 2}
+HEADS = "lease_0001, figures_0003, audit_0001, token_0001, sign_in_0001"
+APPLIED = HEADS.replace("figures_0003", "figures_0001, figures_0002, figures_0003")
+NEWEST = {"figures": 3, "outbox": 2}
 """Revisions of those that have more than one."""
 
 
@@ -113,7 +113,7 @@ async def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(
     assert backoffice.startswith("back-office database postgresql+asyncpg://postgres:***@127.0.0.1:")
     assert backoffice.endswith(f": {APPLIED} applied.")
     (commerce, backoffice) = shop.ok("migrate").splitlines()
-    assert commerce.endswith(": at head (lease_0001, outbox_0001, audit_0001, token_0001, commerce_0001).")
+    assert commerce.endswith(": at head (lease_0001, outbox_0002, audit_0001, token_0001, commerce_0001).")
     assert shop.ok("migrate", "--check").splitlines() == [commerce, backoffice]
     assert shop.ok("status").startswith("Complete up to")
 

@@ -53,7 +53,8 @@ async def _work(outbox: SqliteOutbox) -> None:
     await outbox.bury(lane, rows[-1].sequence, "too large", withheld(rows[-1].event_id))
     await outbox.acknowledge([Acknowledgement(lane, rows[-2].sequence, 7)])
     await outbox.clean(0, 2)
-    await outbox.write([paid() for _ in range(3)])
+    await outbox.write([paid() for _ in range(2)])
+    await outbox.write_once(paid())
     await outbox.release("relay")
     await outbox.close()
 
@@ -84,7 +85,14 @@ async def test_every_row_of_every_table_is_in_the_new_database(
     assert await server.fetchval("SELECT id FROM accepted_events") == "a\ufffdb"
 
 
-FIGURES_TABLES = ("generation", "inbox_position", "event_handled", "event_handled_id", "dead_letter")
+FIGURES_TABLES = (
+    "generation",
+    "inbox_position",
+    "event_handled",
+    "event_handled_id",
+    "dead_letter",
+    "dead_letter_decision",
+)
 
 
 async def test_an_outbox_goes_on_in_the_new_database_where_it_was(file: Path, postgres_url: str) -> None:

@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS outbox_once (
+    event_id TEXT PRIMARY KEY,
+    written_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
