@@ -23,7 +23,7 @@ from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
 from .compared import COMPARISONS, NONE
-from .navigation import PAGES
+from .navigation import leads
 from .selection import PRESETS, ZONES, Selection, selected
 
 WebRequest = Request[Any, Any, State]
@@ -98,8 +98,7 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         return f"{local.day} {local:%b %Y, %H:%M:%S}"
 
     return {
-        "here": page.under or page.path,
-        "pages": PAGES,
+        **leads(page.under or page.path),
         "title": page.title,
         "selection": selection,
         "presets": PRESETS,

@@ -38,7 +38,7 @@ def routes(outbox: Outbox, office: Office | None) -> Sequence[HTTPRouteHandler]:
         sent = [row for row in rows if row.redriven_at_us is not None]
         lists = {"rows": waiting[:SHOWN_ROWS], "waiting": len(waiting), "sent": sent[:SHOWN_ROWS]}
         context = {**lists, "trouble": trouble, "utc": utc, "may_send": office is not None}
-        return page("outbox.html", "Dead rows of the outbox", "/pipeline", status_code, context)
+        return page("outbox.html", "Dead rows of the outbox", "/outbox", status_code, context)
 
     @get("/outbox", include_in_schema=False, opt=needs(Role.VIEWER))
     async def show() -> Response[Any]:

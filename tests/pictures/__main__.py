@@ -68,8 +68,8 @@ def _wait_for_its_month(address: str) -> None:
 def pages(address: str) -> dict[str, str]:
     products = httpx.get(f"{address}/products?range=30d").text
     (product, behind) = (_first_link(products, page) for page in ("product", "behind"))
-    fixed = {"overview": "/?range=30d", "products": "/products?range=30d", "pipeline": "/pipeline", "events": "/events"}
-    return {**fixed, "product": product, "behind": behind}
+    of_figures = {"overview": "/?range=30d", "products": "/products?range=30d", "product": product, "behind": behind}
+    return {**of_figures, **{name: f"/{name}" for name in ("pipeline", "dead-letters", "rebuild", "events")}}
 
 
 def _first_link(text: str, page: str) -> str:

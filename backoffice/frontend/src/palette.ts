@@ -30,7 +30,7 @@ function places(text: string): Place[] {
   const themes = [...document.querySelectorAll<HTMLElement>("[data-theme-choice]")].map((button) => ({
     words: button.textContent?.trim() ?? "", kind: "Colours", go: () => button.click(),
   }));
-  const every = [...linked(".masthead nav a", "Page"), ...menus, ...themes];
+  const every = [...linked(".masthead nav a, .tabs a", "Page"), ...menus, ...themes];
   const wanted = text.trim().toLowerCase();
   const found = every.filter((one) => `${one.kind} ${one.words}`.toLowerCase().includes(wanted)).slice(0, MOST);
   if (wanted === "") return found;
