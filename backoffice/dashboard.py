@@ -120,16 +120,20 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
         exception_handlers=exception_handlers(),
         on_shutdown=[kept.close],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
-        openapi_config=OpenAPIConfig(
-            title="Countinghouse: figures and status",
-            version="1",
-            openapi_router=Router(
-                "/schema", route_handlers=[], opt=needs(Role.VIEWER, TokenScope.FIGURES), include_in_schema=False
-            ),
-            render_plugins=[JsonRenderPlugin()],
-        ),
+        openapi_config=_openapi(),
         logging_config=None,
         debug=False,
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Countinghouse: figures and status",
+        version="1",
+        openapi_router=Router(
+            "/schema", route_handlers=[], opt=needs(Role.VIEWER, TokenScope.FIGURES), include_in_schema=False
+        ),
+        render_plugins=[JsonRenderPlugin()],
     )
 
 
