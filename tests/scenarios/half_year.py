@@ -84,6 +84,8 @@ class HalfYear:
             assert importer.is_alive, f"the import ended before kill {number}: {importer.last_words}"
             self.kills.append(Kill(name, line[name].process.pid, done, await self.work_of("api")))
             line[name].kill()
+            if number in (meanwhile or {}):
+                importer.pause()  # A server takes seconds to start, in which an import gets far ahead of its kills.
             (meanwhile or {}).get(number, _nothing)()  # In this thread: servers end with the thread that starts them.
             begun[name] = await self.work_of(line[name].role)
             line[name] = self._started(name)
