@@ -65,6 +65,7 @@ async def test_the_api_is_described_with_its_parameters_and_its_problems(shop: S
         "/api/events",
         "/api/explain",
         "/api/figures",
+        "/api/rebuild",
         "/api/record",
         "/api/status",
         "/livez",
