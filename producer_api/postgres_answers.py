@@ -22,10 +22,12 @@ INSERT INTO kept_answers (endpoint, key, fingerprint, status, body, location, ke
 SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[])
 """
 FORGET_ANSWERS = """
-DELETE FROM kept_answers WHERE (endpoint, key) IN (
+WITH old AS MATERIALIZED (
     SELECT endpoint, key FROM kept_answers WHERE kept_at_us < $1 ORDER BY kept_at_us LIMIT $2 FOR UPDATE SKIP LOCKED)
+DELETE FROM kept_answers AS k USING old WHERE k.endpoint = old.endpoint AND k.key = old.key
 """
-"""What another process is just forgetting is left to it."""
+"""What another process is just forgetting is left to it. Materialized: a plan may run a subquery for each row, and each
+run would find other rows to lock."""
 
 
 class PostgresAnswers:
