@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Data, Json, console
-from .settings import Settings, read_settings
+from .options import Data, Json, console, settings_of_a_dashboard
+from .settings import Settings
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Role = Annotated[str, typer.Option("--role", metavar="viewer|analyst|operator|admin", help="What the account may do.")]
@@ -57,7 +57,7 @@ def add(name: Name, data: Data = None, role: Role = "viewer", reason: Reason = "
     from .commands.users import at_the_machine
     from .sign_in.roles import role_named
 
-    settings = _settings(data, begins=True)
+    settings = settings_of_a_dashboard(data, begins=True)
     entry = at_the_machine(reason)
     password = _ran_with(settings, lambda office: office.accounts.add(name, role_named(role), entry))
     typer.echo(f"One-time password of {name.strip().lower()}: {password}")
@@ -126,7 +126,7 @@ def add_token(
     from .commands.tokens import made
     from .commands.users import at_the_machine
 
-    settings = _settings(data, begins=True)
+    settings = settings_of_a_dashboard(data, begins=True)
     entry = at_the_machine(reason)
     typer.echo(_ran_with(settings, lambda office: made(office, title, scope, api, days, entry)))
 
@@ -177,26 +177,10 @@ def verify(
 
 
 def _ran(data: Path | None, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    return _ran_with(_settings(data, begins=False), work)
+    return _ran_with(settings_of_a_dashboard(data), work)
 
 
 def _ran_with(settings: Settings, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     from .commands.users import with_office
 
     return asyncio.run(with_office(settings, work))
-
-
-def _settings(data: Path | None, *, begins: bool) -> Settings:
-    """`begins`: whether the command may be a shop's first. Looking must not make one."""
-    from event_store.connect import file_of
-
-    from .commands.status import require_files
-    from .databases import databases_of_dashboard, require_head
-
-    settings = read_settings(data)
-    databases = databases_of_dashboard(settings)
-    if not begins:
-        files = {one.title: file_of(one.url) for one in databases}
-        require_files({title: file for title, file in files.items() if file is not None})
-    asyncio.run(require_head(databases))
-    return settings

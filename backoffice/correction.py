@@ -13,9 +13,9 @@ from uuid import UUID, uuid5
 from event_store.codec import Codec, Draft
 from event_store.dead_letters import DeadLetter
 from event_store.decoded_batch import decode_batch
-from event_store.envelope import parse_time, stamp
+from event_store.envelope import stamp
 from event_store.errors import UndecodableRecord
-from event_store.events import RecordWithheld
+from event_store.foreign_draft import foreign_draft
 from event_store.record import RecordBatch, TopicPartition
 
 from .recorded import Addition, additions_of
@@ -36,19 +36,14 @@ class Correction:
 def corrected(codec: Codec, dead: DeadLetter, text: str, now_us: int) -> Correction:
     """The event that the text says, as it will be written. Raises UndecodableRecord where it says none."""
     envelope = codec.decode(text.encode("utf-8", "replace"), now_us).envelope
-    if isinstance(envelope.data, RecordWithheld):
-        raise UndecodableRecord("NOT_ACCEPTED", "this event is only written by a relay of ours")
-    try:
-        draft = codec.draft(
-            envelope.data,
-            parse_time(envelope.time),
-            event_id=event_id_of(dead.tp, dead.offset),
-            origin_source=envelope.originsource,
-            origin_id=envelope.originid,
-            traceparent=envelope.traceparent,
-        )
-    except ValueError as error:
-        raise UndecodableRecord("TOO_LARGE", str(error)) from error
+    draft = foreign_draft(
+        codec,
+        envelope,
+        event_id=event_id_of(dead.tp, dead.offset),
+        origin_source=envelope.originsource,
+        origin_id=envelope.originid,
+        traceparent=envelope.traceparent,
+    )
     record = RecordBatch(dead.tp, 0, [stamp(draft.payload, NOWHERE, 1)], [draft.key.encode()], [now_us])
     return Correction(draft, additions_of(decode_batch(codec, record)))
 

@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Json, console
-from .settings import Settings, read_settings
+from .options import Data, Json, console, settings_of_a_dashboard
 
 Place = Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="As `letters list` shows it.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Kept with the decision and in the audit.")]
@@ -40,7 +39,7 @@ def list_letters(
     """Show the dead letters, the newest first."""
     from .commands.letters import letters_json, letters_table, newest
 
-    found = asyncio.run(newest(_settings(data), reason, state, most))
+    found = asyncio.run(newest(settings_of_a_dashboard(data), reason, state, most))
     if json:
         typer.echo(letters_json(found))
     elif found:
@@ -65,9 +64,10 @@ def discard(
 
     if bool(place) == bool(reason):
         raise typer.BadParameter("name one place, or --all with a reason and --count")
-    settings = _settings(data)
+    settings = settings_of_a_dashboard(data)
     asyncio.run(discard_all(settings, reason, count, why) if reason else discard_one(settings, place, why))
-    typer.echo(f"{count} letters are discarded." if reason else f"{place} is discarded.")
+    of_reason = "1 letter is" if count == 1 else f"{count:,} letters are"
+    typer.echo(f"{of_reason if reason else f'{place} is'} discarded.")
 
 
 def redrive(
@@ -83,7 +83,7 @@ def redrive(
     from .commands.letters import preview as previewed
     from .commands.letters import redrive as redriven
 
-    settings = _settings(data)
+    settings = settings_of_a_dashboard(data)
     console().print(additions_table(asyncio.run(previewed(settings, place, file))))
     if not preview:
         asyncio.run(redriven(settings, place, file, why))
@@ -94,20 +94,5 @@ def send(place: Place, data: Data = None) -> None:
     """Go on with a correction that was broken off before it was known to be in the outbox. It is written once."""
     from .commands.letters import send as sent
 
-    asyncio.run(sent(_settings(data), place))
+    asyncio.run(sent(settings_of_a_dashboard(data), place))
     typer.echo(f"The corrected event of {place} is in the outbox.")
-
-
-def _settings(data: Path | None) -> Settings:
-    """Looking must not make a shop."""
-    from event_store.connect import file_of
-
-    from .commands.status import require_files
-    from .databases import databases_of_dashboard, require_head
-
-    settings = read_settings(data)
-    databases = databases_of_dashboard(settings)
-    files = {one.title: file_of(one.url) for one in databases}
-    require_files({title: file for title, file in files.items() if file is not None})
-    asyncio.run(require_head(databases))
-    return settings

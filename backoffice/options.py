@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -48,20 +48,36 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def settings_of_a_shop(data: Path | None) -> Settings:
     """For commands that look at a shop: looking must not make one. Raises NothingStartedError and CommandFailed."""
+    from .databases import backoffice_database, commerce_database
+
+    settings = read_settings(data)
+    _require_begun([commerce_database(settings), backoffice_database(settings)], {"log": settings.log_url})
+    return settings
+
+
+def settings_of_a_dashboard(data: Path | None, *, begins: bool = False) -> Settings:
+    """For commands about what the dashboard keeps. `begins`: whether one may be a shop's first; looking must not be."""
+    from .databases import databases_of_dashboard, require_head
+
+    settings = read_settings(data)
+    databases = databases_of_dashboard(settings)
+    if begins:
+        asyncio.run(require_head(databases))
+    else:
+        _require_begun(databases, {})
+    return settings
+
+
+def _require_begun(databases: Sequence[Database], more: Mapping[str, str]) -> None:
+    """`more`: what else a shop has, and where. Raises NothingStartedError and CommandFailed."""
     from event_store.connect import file_of
 
     from .commands.status import require_files
-    from .databases import backoffice_database, commerce_database, require_head
+    from .databases import require_head
 
-    settings = read_settings(data)
-    files = {
-        "commerce database": file_of(settings.commerce_db_url),
-        "log": file_of(settings.log_url),
-        "back-office database": file_of(settings.backoffice_db_url),
-    }
-    require_files({name: file for name, file in files.items() if file is not None})
-    asyncio.run(require_head([commerce_database(settings), backoffice_database(settings)]))
-    return settings
+    files = {title: file_of(url) for title, url in {**{one.title: one.url for one in databases}, **more}.items()}
+    require_files({title: file for title, file in files.items() if file is not None})
+    asyncio.run(require_head(databases))
 
 
 def run_process(

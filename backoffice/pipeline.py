@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -22,6 +22,7 @@ from projections.read_model import Generation, PartitionProgress, ReadModel, Sta
 
 from .consumer_names import MEMBERS, PARTITIONS
 from .guarded_cache import GuardedCache
+from .instants import instant, instant_or_none
 from .pipeline_status import (
     NEWEST_DEAD_LETTERS,
     CompletenessStamp,
@@ -119,7 +120,7 @@ class Pipeline:
 
     async def status_without_log(self, log_error: str) -> StatusWithoutLog:
         """What can be said where `status` failed because the log is away."""
-        asked_at = _instant(self.now_us())
+        asked_at = instant(self.now_us())
         lanes = [_lane(lane, asked_at) for lane in await self.outbox.lanes()]
         generation = await self.read_model.serving()
         progress = await self.read_model.progress(generation)
@@ -143,7 +144,7 @@ class Pipeline:
 
     async def _stages(self) -> _Stages:
         """Reads in the order that completeness rests on: outbox, ends of the log, positions."""
-        asked_at = _instant(self.now_us())
+        asked_at = instant(self.now_us())
         lanes = [_lane(lane, asked_at) for lane in await self.outbox.lanes()]
         bounds = await self.log.bounds(await self._partitions())
         generation = await self.read_model.serving()
@@ -169,7 +170,7 @@ class Pipeline:
             lag_events=lag_events,
             lag_s=None if changed else _age_s(asked_at, oldest),
             oldest_uncounted_at=oldest,
-            last_counted_at=_instant_or_none(progress.counted_at_us if progress else None),
+            last_counted_at=instant_or_none(progress.counted_at_us if progress else None),
             duplicates=progress.duplicates if progress else 0,
             dead=progress.dead if progress else 0,
             holes=_holes(progress.holes if progress else {}),
@@ -189,7 +190,7 @@ class Pipeline:
         except HistoryLost:
             return None, True
         # Records that came after the bounds were read are no lag of this moment.
-        return (_instant(batch.appended_at_us[0]) if len(batch) and position < bounds.end else None), False
+        return (instant(batch.appended_at_us[0]) if len(batch) and position < bounds.end else None), False
 
     async def _dead_letters(self, generation: int) -> list[DeadLetterCount]:
         newest = await self.read_model.dead_letters(generation, NEWEST_DEAD_LETTERS)
@@ -203,8 +204,8 @@ class Pipeline:
             GenerationStatus(
                 one.number,
                 one.state.value,
-                _instant(one.created_at_us),
-                _instant_or_none(one.served_at_us),
+                instant(one.created_at_us),
+                instant_or_none(one.served_at_us),
                 one.note,
                 await self._counted_ratio(one, records),
             )
@@ -241,7 +242,7 @@ def _counted(one: PartitionProgress, holdings: Mapping[str, Holding]) -> Counted
         topic=one.tp.topic,
         partition=one.tp.partition,
         position=one.next_offset,
-        last_counted_at=_instant_or_none(one.counted_at_us),
+        last_counted_at=instant_or_none(one.counted_at_us),
         duplicates=one.duplicates,
         dead=one.dead,
         holes=_holes(one.holes),
@@ -263,7 +264,7 @@ def _at_work(holdings: Mapping[str, Holding]) -> int:
 
 
 def _lane(lane: OutboxLane, asked_at: datetime) -> LaneStatus:
-    oldest = _instant_or_none(lane.oldest_waiting_us)
+    oldest = instant_or_none(lane.oldest_waiting_us)
     return LaneStatus(
         topic=lane.tp.topic,
         partition=lane.tp.partition,
@@ -283,14 +284,6 @@ def _lane(lane: OutboxLane, asked_at: datetime) -> LaneStatus:
 
 def _holes(holes: Mapping[str, Sequence[tuple[int, int]]]) -> list[HandledHole]:
     return [HandledHole(source, first, last) for source in sorted(holes) for first, last in holes[source]]
-
-
-def _instant(us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-
-
-def _instant_or_none(us: int | None) -> datetime | None:
-    return None if us is None else _instant(us)
 
 
 def _age_s(now: datetime, since: datetime | None) -> float:

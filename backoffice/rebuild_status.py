@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -12,6 +12,7 @@ from projections.read_model import State
 from projections.rebuild import served_before
 from projections.rebuild_lease import LEASE
 
+from .instants import instant, instant_or_none
 from .pipeline import Pipeline
 from .pipeline_status import CompletenessStamp, GenerationStatus, PipelineStatus
 from .rebuild_lines import Compared, Outcome
@@ -82,8 +83,8 @@ def _own(run: Run) -> RunStatus:
         process="",
         who=order.entry.who,
         note=order.note,
-        started_at=_instant(run.started_at_us),
-        ended_at=_instant(run.ended_at_us),
+        started_at=instant(run.started_at_us),
+        ended_at=instant_or_none(run.ended_at_us),
         generation=(ended.generation if ended else None) or run.generation,
         counted=progress.counted if progress else None,
         total=progress.total if progress else None,
@@ -137,7 +138,3 @@ def _left_s(counted: int | None, total: int | None, records_per_s: float | None)
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
-
-
-def _instant(us: int | None) -> datetime | None:
-    return None if us is None else datetime.fromtimestamp(us / 1e6, UTC)

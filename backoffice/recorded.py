@@ -20,6 +20,8 @@ from projections.periods import QuestionError
 from projections.read_model import ReadModel
 
 from .event_search import EventSearch, Found, Wanted
+from .instants import instant
+from .money import money
 from .places import onward_named
 
 
@@ -39,6 +41,14 @@ class Addition:
     is_money: bool
     at: datetime
     """The beginning of the quarter of an hour in which it is counted."""
+
+    @property
+    def shown(self) -> str:
+        return money(self.value, self.currency) if self.is_money else f"{self.value:,}"
+
+    @property
+    def quarter(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,7 @@ def _told(codec: Codec, record: RecordBatch, counted_to: Mapping[TopicPartition,
         topic=record.tp.topic,
         partition=record.tp.partition,
         offset=record.first_offset,
-        appended_at=datetime.fromtimestamp(record.appended_at_us[0] / 1e6, UTC),
+        appended_at=instant(record.appended_at_us[0]),
         key=text_of(record.keys[0]),
         event_type=None if dead else head.type,
         event_id=_if_text(head.id),

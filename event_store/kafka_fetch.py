@@ -10,7 +10,7 @@ import asyncio
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -98,8 +98,9 @@ class _Client(AIOKafkaClient):  # type: ignore[misc]
 
 
 class KafkaFetch:
-    def __init__(self, cluster: KafkaCluster) -> None:
+    def __init__(self, cluster: KafkaCluster, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
+        self._clock = clock
         self._client = cluster.client(lambda: _Client(**cluster.options))
         self._wires: dict[tuple[int, bool], KafkaWire] = {}
         """Leader, and whether it may hold requests there: meanwhile it answers no other on the same connection."""
@@ -159,14 +160,17 @@ class KafkaFetch:
         await self._client.close()
 
     async def _patiently(self, client: Any, tp: TopicPartition, offset: int, most_bytes: int) -> Fetched:
-        asked_s = time.monotonic()
+        known_s = self._clock()
         while True:
             try:
                 return await self._once(client, tp, offset, most_bytes)
-            except KafkaError as error:
-                is_unknown = isinstance(error, UnknownTopicOrPartitionError)
-                if not error.retriable or (is_unknown and time.monotonic() - asked_s > UNKNOWN_FOR_S):
+            except UnknownTopicOrPartitionError:
+                if self._clock() - known_s > UNKNOWN_FOR_S:
                     raise
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                known_s = self._clock()  # A broker that can't be reached says nothing of the topic.
             await asyncio.sleep(RETRY_S)
             await client.force_metadata_update()
 

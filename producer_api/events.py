@@ -16,9 +16,8 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from event_store.codec import Codec, Decoded
-from event_store.envelope import parse_time
 from event_store.errors import UndecodableRecord
-from event_store.events import RecordWithheld
+from event_store.foreign_draft import foreign_draft
 
 from .backpressure import Backpressure
 from .commerce import MAX_INTAKE_EVENTS, Commerce, IntakeReport, JudgedEvent, TakeIn
@@ -108,18 +107,13 @@ def _attributes(event: bytes) -> dict[str, msgspec.Raw]:
 
 def _accepted(codec: Codec, decoded: Decoded, traceparent: str | None = None) -> JudgedEvent:
     envelope = decoded.envelope
-    if isinstance(envelope.data, RecordWithheld):
-        raise UndecodableRecord("NOT_ACCEPTED", "this event is only written by a relay of ours")
-    try:
-        draft = codec.draft(
-            envelope.data,
-            parse_time(envelope.time),
-            origin_source=envelope.source,
-            origin_id=envelope.id,
-            traceparent=envelope.traceparent or traceparent,
-        )
-    except ValueError as error:
-        raise UndecodableRecord("TOO_LARGE", str(error)) from error
+    draft = foreign_draft(
+        codec,
+        envelope,
+        origin_source=envelope.source,
+        origin_id=envelope.id,
+        traceparent=envelope.traceparent or traceparent,
+    )
     return JudgedEvent(envelope.id, envelope.source, draft)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from litestar import get
@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
+from backoffice.instants import instant, instant_or_none
 from backoffice.letters_asked import letters_asked, onward_of
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
@@ -79,7 +80,7 @@ def shown_letter(letter: Letter) -> LetterShown:
         topic=dead.tp.topic,
         partition=dead.tp.partition,
         offset=dead.offset,
-        appended_at=_instant(dead.appended_at_us),
+        appended_at=instant(dead.appended_at_us),
         reason=dead.reason,
         detail=dead.detail,
         state=letter.state,
@@ -88,9 +89,5 @@ def shown_letter(letter: Letter) -> LetterShown:
 
 
 def _shown(one: Decision) -> DecisionShown:
-    sent_at = None if one.sent_at_us is None else _instant(one.sent_at_us)
-    return DecisionShown(one.act, one.who, _instant(one.at_us), one.reason, one.event_id, sent_at)
-
-
-def _instant(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1e6, UTC)
+    sent_at = instant_or_none(one.sent_at_us)
+    return DecisionShown(one.act, one.who, instant(one.at_us), one.reason, one.event_id, sent_at)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backoffice.failures import CommandFailed
-from backoffice.pages.instants import utc
+from backoffice.instants import utc
 from backoffice.sign_in.gate import Office
 from event_store.audit import Recorded, Verdict
 

@@ -14,10 +14,9 @@ from rich.text import Text
 from backoffice.api.dead_letters import shown_letter
 from backoffice.correction import Correction
 from backoffice.failures import CommandFailed
+from backoffice.instants import utc
 from backoffice.letter_desk import LetterDesk, LetterRefused
 from backoffice.letters_asked import letters_asked
-from backoffice.money import money
-from backoffice.pages.instants import utc
 from backoffice.places import place_named
 from backoffice.problems import sentence
 from backoffice.settings import Settings
@@ -79,8 +78,7 @@ async def preview(settings: Settings, place: str, file: Path) -> Correction:
 def additions_table(correction: Correction) -> Table:
     table = Table("product", "figure", "quarter of an hour", "adds")
     for one in correction.additions:
-        value = money(one.value, one.currency) if one.is_money else f"{one.value:,}"
-        table.add_row(Text(one.product_id), one.title, f"{one.at:%Y-%m-%d %H:%M} UTC", value)
+        table.add_row(Text(one.product_id), one.title, one.quarter, one.shown)
     return table
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.table import Table
 
+from backoffice.instants import utc
 from backoffice.pages.outbox import redriven
 from backoffice.settings import Settings, process_name
+from backoffice.sign_in.desk import opened_audit
 from backoffice.stores import Stores
-from event_store.audit import Audit, Entry
-from event_store.connect import open_shared
+from event_store.audit import Entry
 from event_store.crash_points import CrashPoints
 from event_store.outbox import DeadRow
 from event_store.reincarnation import Reincarnation, reincarnate
@@ -31,7 +31,7 @@ def dead_table(rows: Sequence[DeadRow]) -> Table:
     for title in ("id", "lane", "sequence", "event", "key", "died at", "re-driven at", "reason"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        died_at, redriven_at = _time(row.died_at_us), _time(row.redriven_at_us)
+        died_at, redriven_at = utc(row.died_at_us), utc(row.redriven_at_us)
         table.add_row(
             str(row.id), str(row.tp), str(row.sequence), row.event_id, row.key, died_at, redriven_at, row.reason
         )
@@ -53,16 +53,9 @@ async def redrive(settings: Settings, ids: Sequence[int], entry: Entry) -> int:
             )
         chosen = list(ids) or sorted(waiting)
         if chosen:
-            await _keep(settings, redriven(entry, chosen))
+            async with opened_audit(settings.commerce_db_url) as audit:
+                await audit.record(redriven(entry, chosen))
         return await outbox.redrive(chosen)
-
-
-async def _keep(settings: Settings, entry: Entry) -> None:
-    transactions = open_shared(settings.commerce_db_url)
-    try:
-        await Audit(transactions).record(entry)
-    finally:
-        await transactions.close()
 
 
 async def begin_incarnation(settings: Settings) -> Reincarnation:
@@ -70,7 +63,3 @@ async def begin_incarnation(settings: Settings) -> Reincarnation:
     async with Stores(settings, CrashPoints.from_environment()) as stores:
         owner = process_name("reincarnation")
         return await reincarnate(stores.outbox(), stores.log(), stores.codec, owner, lease_ttl_s=settings.lease_ttl_s)
-
-
-def _time(us: int | None) -> str:
-    return "" if us is None else datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")

@@ -50,7 +50,10 @@ async def carried_out(
     `tells_of_cancel` is False where whoever sets `stop` has it in the audit already.
     """
     watched = _Switched(observer)
-    async with Stores(settings, CrashPoints.from_environment()) as stores, opened_audit(settings) as audit:
+    async with (
+        Stores(settings, CrashPoints.from_environment()) as stores,
+        opened_audit(settings.backoffice_db_url) as audit,
+    ):
         job = _job(stores, settings, watched, order)
         serving = await job.read_model.serving()
         await audit.record(order.started())

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backoffice.failures import CommandFailed
-from backoffice.pages.instants import utc
+from backoffice.instants import utc
 from backoffice.sign_in.gate import COMMERCE, DASHBOARD, Office
 from event_store.audit import Entry, now_us
 from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, Token, TokenRefused

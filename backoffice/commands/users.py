@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backoffice.failures import CommandFailed
-from backoffice.pages.instants import utc
+from backoffice.instants import utc
 from backoffice.settings import Settings
 from backoffice.sign_in.account import Account, AccountRefused
 from backoffice.sign_in.desk import opened_office

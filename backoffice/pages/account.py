@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.account import AccountRefused
 from backoffice.sign_in.argon2_passwords import TooBusy
@@ -17,7 +18,6 @@ from backoffice.sign_in.sign_in import NotSignedIn, TooManyTries
 
 from .forms import fields, page, signed_in, to
 from .frame import WebRequest
-from .instants import utc
 from .sign_in import with_session
 
 OWN = needs(Role.VIEWER, with_given_password=True)

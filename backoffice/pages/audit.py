@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
@@ -16,7 +17,6 @@ from projections.periods import QuestionError
 
 from .forms import page
 from .frame import WebRequest
-from .instants import utc
 
 ROWS_A_PAGE = 50
 BACKOFFICE = "backoffice"

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc
 from backoffice.letter_desk import LetterDesk, LetterRefused
-from backoffice.money import money
 from backoffice.places import place_named
 from backoffice.problems import sentence
-from backoffice.recorded import Addition, text_of
+from backoffice.recorded import text_of
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.roles import Role
 from event_store.errors import UndecodableRecord
@@ -25,7 +25,6 @@ from projections.periods import QuestionError
 from .dead_letters import OPERATORS
 from .forms import entry_of, fields, page, to
 from .frame import WebRequest
-from .instants import utc
 
 MOST_EDITED_BYTES = 4 * MAX_RECORD_BYTES
 """Of a form with an event: each byte of it may take three."""
@@ -102,47 +101,42 @@ def _acts(desk: LetterDesk, shown: Callable[..., Answer]) -> Sequence[HTTPRouteH
 async def _done(
     tp: TopicPartition, offset: int, shown: Callable[..., Answer], act: Awaitable[None], **told: Any
 ) -> Response[Any]:
-    """The letter's page: anew once the act is done, with the trouble and what was typed where it can't be."""
-    try:
+    """The letter's page anew once the act is done."""
+
+    async def done() -> Response[Any]:
         await act
-    except (LetterRefused, UndecodableRecord) as error:
-        return await shown(tp, offset, 422, trouble=sentence(error), **told)
-    except LetterDecided as error:
-        return await shown(tp, offset, 409, trouble=sentence(error), **told)
-    except NoSuchLetter as error:
-        raise UnknownLetter(str(error)) from error
-    return to(f"/dead-letter?{_query(tp, offset)}")
+        return to(f"/dead-letter?{_query(tp, offset)}")
+
+    return await _or_trouble(done(), tp, offset, shown, **told)
 
 
 async def _previewed(
     desk: LetterDesk, shown: Callable[..., Answer], form: Mapping[str, str], trouble: str = ""
 ) -> Response[Any]:
-    """What the text would add, to be confirmed, or what is wrong with it."""
+    """What the text would add, to be confirmed."""
     (tp, offset) = place_named(form)
     told = {"text": form.get("text", ""), "why": form.get("why", "")}
+
+    async def previewed() -> Response[Any]:
+        additions = desk.corrected(await desk.undecided(tp, offset), told["text"]).additions
+        seen = {"trouble": trouble, "previewed": _seen(told["text"])}
+        return await shown(tp, offset, 409 if trouble else 200, additions=additions, **told, **seen)
+
+    return await _or_trouble(previewed(), tp, offset, shown, **told)
+
+
+async def _or_trouble(
+    answer: Answer, tp: TopicPartition, offset: int, shown: Callable[..., Answer], **told: Any
+) -> Response[Any]:
+    """Where it can't be: the letter's page with the trouble and what was typed. Raises UnknownLetter."""
     try:
-        correction = desk.corrected(await desk.undecided(tp, offset), told["text"])
+        return await answer
     except (LetterRefused, UndecodableRecord) as error:
         return await shown(tp, offset, 422, trouble=sentence(error), **told)
     except LetterDecided as error:
         return await shown(tp, offset, 409, trouble=sentence(error), **told)
     except NoSuchLetter as error:
         raise UnknownLetter(str(error)) from error
-    told |= {"trouble": trouble, "previewed": _seen(told["text"])}
-    return await shown(tp, offset, 409 if trouble else 200, additions=_lines(correction.additions), **told)
-
-
-def _lines(additions: Sequence[Addition]) -> list[tuple[str, str, str, str]]:
-    """(product, figure, quarter of an hour, what is added)"""
-    return [
-        (
-            one.product_id,
-            one.title,
-            f"{one.at:%Y-%m-%d %H:%M} UTC",
-            money(one.value, one.currency) if one.is_money else f"{one.value:,}",
-        )
-        for one in additions
-    ]
 
 
 def _seen(text: str) -> str:

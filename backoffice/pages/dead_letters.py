@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc
 from backoffice.letter_desk import LetterDesk, LetterRefused
 from backoffice.letters_asked import letters_asked, onward_of
 from backoffice.problems import sentence
@@ -20,7 +21,6 @@ from projections.letters import Chosen, LetterCount, Letters, LettersChanged
 
 from .forms import entry_of, fields, page, to
 from .frame import WebRequest
-from .instants import utc
 
 LETTERS_A_PAGE = 50
 OPERATORS = needs(Role.OPERATOR)

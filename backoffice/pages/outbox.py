@@ -9,6 +9,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.gate import COMMERCE, Office
 from backoffice.sign_in.roles import Role
@@ -18,7 +19,6 @@ from event_store.outbox import DeadRow, Outbox
 
 from .forms import entry_of, fields, page, to
 from .frame import WebRequest
-from .instants import utc
 
 SHOWN_ROWS = 200
 """Of the dead rows, and of those that were sent again."""

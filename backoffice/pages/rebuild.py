@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.instants import utc_of
 from backoffice.pipeline import Pipeline
 from backoffice.problems import sentence
 from backoffice.rebuild_order import LONGEST_NOTE, MOST_RECORDS_PER_S, Order
@@ -42,7 +42,7 @@ def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]
             "form": form or {},
             "longest": LONGEST_NOTE,
             "fastest": MOST_RECORDS_PER_S,
-            "when": _utc,
+            "when": utc_of,
             "lasting": _lasting,
         }
         return page("rebuild.html", "Rebuild", "/rebuild", status_code, context)
@@ -118,10 +118,6 @@ def _limit(form: Form) -> float | None:
     if not 1 <= limit <= MOST_RECORDS_PER_S:
         raise wrong
     return float(limit)
-
-
-def _utc(instant: datetime | None) -> str:
-    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _lasting(seconds: float) -> str:

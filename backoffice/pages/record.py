@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backoffice.money import money
 from backoffice.places import place_named
 from backoffice.recorded import recorded_at
 
@@ -16,11 +15,7 @@ from .selection import Selection
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     (tp, offset) = place_named(selection.more)
     record = await recorded_at(sources.explainer.history, sources.pipeline.read_model, tp, offset)
-    additions = [
-        (one.product_id, one.title, money(one.value, one.currency) if one.is_money else f"{one.value:,}", one.value < 0)
-        for one in record.additions
-    ]
-    return {"title": f"Record {tp}, offset {offset:,}", "record": record, "additions": additions, "picker": False}
+    return {"title": f"Record {tp}, offset {offset:,}", "record": record, "picker": False}
 
 
 RECORD = Page(

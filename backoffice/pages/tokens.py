@@ -10,6 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from backoffice.instants import utc
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
@@ -18,7 +19,6 @@ from event_store.tokens import COMMERCE_SCOPES, DASHBOARD_SCOPES, TokenRefused, 
 
 from .forms import entry_of, fields, page, to
 from .frame import WebRequest
-from .instants import utc
 
 ADMINS = needs(Role.ADMIN)
 DEFAULT_DAYS = 90

@@ -9,6 +9,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from backoffice.instants import utc
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.account import AccountRefused
 from backoffice.sign_in.argon2_passwords import TooBusy
@@ -17,7 +18,6 @@ from backoffice.sign_in.roles import Role, UnknownRole, role_named
 
 from .forms import entry_of, fields, page, to
 from .frame import WebRequest
-from .instants import utc
 
 ADMINS = needs(Role.ADMIN)
 REFUSED = (AccountRefused, UnknownRole, TooBusy)

@@ -41,13 +41,13 @@ async def opened_office(settings: Settings) -> AsyncIterator[Office]:
 
 
 @asynccontextmanager
-async def opened_audit(settings: Settings) -> AsyncIterator[Audit]:
-    """That of the back office."""
-    backoffice = open_shared(settings.backoffice_db_url)
+async def opened_audit(db_url: str) -> AsyncIterator[Audit]:
+    """That of one of the two databases."""
+    transactions = open_shared(db_url)
     try:
-        yield Audit(backoffice)
+        yield Audit(transactions)
     finally:
-        await backoffice.close()
+        await transactions.close()
 
 
 def gate_of(settings: Settings, office: Office) -> Gate:

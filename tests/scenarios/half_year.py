@@ -84,9 +84,9 @@ class HalfYear:
             assert importer.is_alive, f"the import ended before kill {number}: {importer.last_words}"
             self.kills.append(Kill(name, line[name].process.pid, done, await self.work_of("api")))
             line[name].kill()
-            if number in (meanwhile or {}):
+            if meanwhile and number in meanwhile:
                 importer.pause()  # A server takes seconds to start, in which an import gets far ahead of its kills.
-            (meanwhile or {}).get(number, _nothing)()  # In this thread: servers end with the thread that starts them.
+                meanwhile[number]()  # In this thread: servers end with the thread that starts them.
             begun[name] = await self.work_of(line[name].role)
             line[name] = self._started(name)
         importer.wake()
@@ -217,10 +217,6 @@ def _regrouped(judged: Judged, label: dict[str, str]) -> dict[tuple[str, str, st
             cell.units_sold += row.quantity
             cell.gross_minor += row.amount_minor
     return cells
-
-
-def _nothing() -> None:
-    """Happens beside most kills."""
 
 
 def check_product_days(one: HalfYear) -> None:
