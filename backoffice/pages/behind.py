@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, events_behind
+from event_store.buckets import BUCKET_S
 from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
+from projections.periods import ALL_TIME, QuestionError
 
 from .frame import Page, Sources
 from .paging import Pager, page_number, pager_of
-from .selection import Selection
+from .selection import PARTS, Selection
 from .shown import text_of
+
+
+class BadMoment(QuestionError):
+    """Figures are kept in quarters of an hour, and so a range ends with one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text[:32]!r} begins no quarter of an hour; write it as 2011-03-27T14:15+01:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +42,45 @@ class Told:
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     chosen = selection.more
     metric = metric_named(chosen.get("metric", "gross_minor"))
-    filled = {"title": f"Behind {metric.title.lower()}", "metric": metric, "product_id": chosen.get("id")}
+    days = replace(selection.asked, before=_bucket_named(chosen["until"]) if "until" in chosen else None)
+    filled = {
+        "title": f"Behind {metric.title.lower()}",
+        "metric": metric,
+        "product_id": chosen.get("id"),
+        "until": None if days.before is None else f"{selection.now.at(days.before):%H:%M}",
+    }
     if isinstance(metric, Ratio) and metric.unit is Unit.RATIO:
-        return {**filled, "told": [], "parts": [metric_named(name) for name in metric.expression.meta.root_names()]}
+        return {
+            **filled,
+            "told": [],
+            "together": "",
+            "parts": [metric_named(name) for name in metric.expression.meta.root_names()],
+        }
     step = (selection.interval, chosen["at"]) if "at" in chosen else None
-    asked = FigureAsked(metric.name, selection.tz, selection.asked, step, chosen.get("id"), chosen.get("currency"))
+    asked = FigureAsked(metric.name, selection.tz, days, step, chosen.get("id"), chosen.get("currency"))
     first = (page_number(chosen.get("page", "1")) - 1) * EVENTS_A_PAGE
     found = await events_behind(sources.explainer, asked, first)
-    return {**filled, "told": [_told(metric, one, selection) for one in found], "parts": []}
+    told = [_told(metric, one, selection) for one in found]
+    return {**filled, "told": told, "together": _together(metric, found), "parts": []}
+
+
+def _together(metric: Metric | Ratio, found: Sequence[EventsBehind]) -> str:
+    """A count is one number over all currencies; amounts of several have no sum."""
+    if metric.unit is Unit.MONEY or len(found) < 2:
+        return ""
+    return text_of(metric, sum(one.explanation.figure for one in found), "")
+
+
+def _bucket_named(text: str) -> int:
+    """The beginning of a quarter of an hour, as `2011-03-27T14:15+01:00`. Raises BadMoment."""
+    try:
+        moment = datetime.fromisoformat(text)
+        second = moment.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise BadMoment(text) from error
+    if moment.tzinfo is None or second % BUCKET_S or not ALL_TIME[0] <= second <= ALL_TIME[1] + BUCKET_S:
+        raise BadMoment(text)
+    return int(second)
 
 
 def _told(metric: Metric | Ratio, one: EventsBehind, selection: Selection) -> Told:
@@ -76,7 +117,7 @@ BEHIND = Page(
     "Behind a number",
     "behind.html",
     _fill,
-    choices=("metric", "id", "currency", "at", "page"),
+    choices=("metric", "id", "currency", *PARTS, "page"),
     comparable=False,
     preset="all",
     under="/",

@@ -11,7 +11,7 @@ from projections.metric import Metric, Ratio, Unit
 
 from .change import Change, change
 from .course import Course
-from .shown import Column, Row, cell, columns, summed, totals
+from .shown import Cell, Column, Row, cell, columns, summed, totals
 from .sparkline import sparkline
 
 CARDS = ("net_minor", "gross_minor", "refunded_minor", "orders", "views", "likes", "conversion")
@@ -21,8 +21,10 @@ CARDS = ("net_minor", "gross_minor", "refunded_minor", "orders", "views", "likes
 class Line:
     """One figure of a card: there is one, or one per currency."""
 
-    text: str
-    before: str
+    currency: str
+    """"" is all together."""
+    now: Cell
+    before: Cell | None
     change: Change | None
 
 
@@ -66,6 +68,7 @@ def _overall(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _line(metric: Metric | Ratio, row: Row, before: Row | None) -> Line:
+    (currency, now) = (row["currency"], cell(metric, row))
     if before is None:
-        return Line(cell(metric, row).text, "", None)
-    return Line(cell(metric, row).text, cell(metric, before).text, change(row[metric.name], before[metric.name]))
+        return Line(currency, now, None, None)
+    return Line(currency, now, cell(metric, before), change(row[metric.name], before[metric.name]))

@@ -23,6 +23,7 @@ class Line:
     currency: str
     drawn: Cell
     before: Cell | None
+    before_label: str
     before_title: str
     change: Change | None
     others: Sequence[Cell]
@@ -70,6 +71,7 @@ def _line(step: Step, metric: Metric | Ratio, titled: Titles) -> Line:
         step.currency,
         cell(metric, row),
         None if before is None else cell(metric, before),
+        step.before_label,
         titled(step.before_label),
         None if before is None else change(row[metric.name], before[metric.name]),
         [cell(one, row) for one in SHOWN if one.name != metric.name],

@@ -33,6 +33,9 @@ class Now:
     def local(self) -> datetime:
         return datetime.fromtimestamp(self.us / 1e6, self.zone)
 
+    def at(self, second: int) -> datetime:
+        return datetime.fromtimestamp(second, self.zone)
+
     @property
     def today(self) -> date:
         return self.local.date()

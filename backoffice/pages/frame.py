@@ -120,11 +120,14 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
     }
 
 
-def _behind_link(selection: Selection, metric: str, currency: str, where: Mapping[str, str]) -> str:
-    """The URL of the events behind a figure of the page."""
+def _behind_link(
+    selection: Selection, metric: str, currency: str, where: Mapping[str, str], *, compared: bool = False
+) -> str:
+    """The URL of the events behind a figure of the page, or behind the one that it is compared with."""
     none = dict.fromkeys(["page", "q", "sort", "dir", "compare"])
     step = {"interval": selection.interval} if "at" in where else {"interval": None}
-    return selection.link("/behind", **{**none, **step, "metric": metric, "currency": currency, **where})
+    days = selection.compared_state if compared else {}
+    return selection.link("/behind", **{**none, **step, **days, "metric": metric, "currency": currency, **where})
 
 
 def _newest(selection: Selection) -> str:

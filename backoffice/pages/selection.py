@@ -45,6 +45,9 @@ ZONES = (
 )
 """What is offered; any other IANA name can be typed."""
 
+PARTS = ("at", "until")
+"""What a page's own choices call a part of the range; with another range they name nothing."""
+
 Extent = tuple[int, int]
 
 
@@ -139,6 +142,15 @@ class Selection:
         kept = {name: word for name, word in chosen.items() if word}
         return {"range": self.preset, "tz": self.tz, **written, **kept, **self.more}
 
+    @property
+    def compared_state(self) -> dict[str, str]:
+        """The compared days, as they stand in a URL that is about nothing else."""
+        days = self.compared
+        if days is None:
+            return {}
+        until = {} if days.before is None else {"until": self.now.at(days.before).isoformat(timespec="minutes")}
+        return {"range": "custom", "from": str(days.first), "to": str(days.last), **until}
+
     def link(self, path: str = "", **changes: object) -> str:
         """The URL with some choices changed; None and "" take a choice out."""
         chosen: dict[str, object] = {**self.state, **changes}
@@ -146,11 +158,13 @@ class Selection:
 
     def range_link(self, preset: str, first: date | None = None, last: date | None = None, path: str = "") -> str:
         """The URL with another range; the interval follows from it again."""
-        return self.link(path, range=preset, page=None, interval=None, **{"from": first, "to": last})
+        steps = dict.fromkeys(["page", "interval", *PARTS])
+        return self.link(path, range=preset, **steps, **{"from": first, "to": last})
 
     def kept(self, *without: str) -> list[tuple[str, str]]:
         """Hidden fields that carry the state through a form which sets the rest."""
-        return [(name, value) for name, value in self.state.items() if name not in without and value]
+        chosen = self.state.items()
+        return [(name, value) for name, value in chosen if value and name not in (*without, *PARTS)]
 
     @property
     def sentence(self) -> str:
@@ -164,7 +178,7 @@ class Selection:
             return ""
         if days.before is None:
             return span(days)
-        until = datetime.fromtimestamp(days.before, self.now.zone)
+        until = self.now.at(days.before)
         return f"{span(days)}, until {until:%H:%M}" if until.date() == days.last else span(days)
 
 

@@ -45,10 +45,16 @@ async def opened(client: httpx.AsyncClient, link: str) -> tuple[str, list[list[s
         return "derived", []
     if "No event adds to it" in text:
         return "nothing", []
-    (table,) = Tables(text).tables
-    verdict = re.search(r'class="verdict verdict-(\w+)"', text)
-    assert verdict is not None
-    return verdict[1], table[1:]
+    tables = Tables(text).tables
+    verdicts = set(re.findall(r'class="verdict verdict-(\w+)"', text))
+    rows = [row for table in tables for row in table[1:-1]]
+    if len(tables) == 1:
+        (last,) = (table[-1] for table in tables)
+    else:
+        together = re.search(r'<p class="note">(\S+) in all: ', text)
+        assert together is not None
+        last = ["All", together[1]]
+    return "equal" if verdicts == {"equal"} else "unequal", [*rows, last]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +65,7 @@ async def opened(client: httpx.AsyncClient, link: str) -> tuple[str, list[list[s
         "/product?id=A&range=all",
         "/product?id=B&range=custom&from=2011-10-29&to=2011-10-30&interval=hour",
         "/?range=custom&from=2011-10-30&to=2011-10-30&interval=15min&compare=before",
+        "/product?id=A&range=custom&from=2011-10-30&to=2011-10-30&compare=before",
         "/?range=custom&from=2011-09-01&to=2011-12-31&interval=week",
         "/?range=custom&from=2011-01-01&to=2011-12-31&interval=month",
     ],
@@ -80,6 +87,54 @@ async def test_every_figure_of_a_page_opens_to_events_that_add_up_to_it(shop: Sh
                 assert sum(exact(row[-1]) for row in rows[:-1]) == exact(number)
                 assert rows[-1][-1] == number
     assert seen >= {"equal", "derived"}
+
+
+@pytest.mark.parametrize(
+    "url", ["/?range=today", "/?range=today&interval=15min&metric=views", "/?range=7d&metric=views"]
+)
+@pytest.mark.parametrize("tz", ["Europe/London", "Asia/Kathmandu"])
+async def test_what_a_running_range_is_compared_with_opens_up_to_the_same_time_of_its_day(
+    shop: Shop, url: str, tz: str
+) -> None:
+    shop.clock.now = datetime(2011, 10, 30, 13, 7, tzinfo=UTC)
+    await shop.happened(*busy_days(shop, seed=8, first=AUTUMN - timedelta(days=6), days=9, events=300))
+    shop.clock.now = datetime(2011, 10, 30, 13, 7, tzinfo=UTC)
+    async with shop.browser() as client:
+        found = [
+            (link, number)
+            for link, number in cells(await page(client, f"{url}&tz={tz}"))
+            if "until=" in link and exact(number)
+        ]
+        assert any("at=" in link for link, _ in found)
+        assert any("at=" not in link for link, _ in found)
+        for link, number in found:
+            text = await page(client, link)
+            assert NOTE in text or re.search(r", until \d\d:\d\d</p>", text)
+            (verdict, rows) = await opened(client, link)
+            assert verdict in {"derived", "equal"}
+            assert verdict == "derived" or rows[-1][-1] == number
+
+
+@pytest.mark.parametrize("until", ["yesterday", "2011-10-28T14:15", "2011-10-28T14:16Z", "9999-12-31T23:45-12:00"])
+async def test_a_range_that_ends_where_no_quarter_of_an_hour_begins_is_refused(shop: Shop, until: str) -> None:
+    await shop.happened(viewed(AUTUMN, "A"))
+    async with shop.browser() as client:
+        text = await page(client, f"/behind?metric=views&from=2011-10-28&to=2011-10-28&until={until}", 400)
+    assert "begins no quarter of an hour" in text
+
+
+async def test_another_range_forgets_the_part_of_the_range_that_was_asked_for(shop: Shop) -> None:
+    await shop.happened(viewed(AUTUMN, "A"))
+    link = (
+        "/behind?metric=views&from=2011-10-28&to=2011-10-28&until=2011-10-28T14:15Z&at=2011-10-28&interval=day&tz=UTC"
+    )
+    async with shop.browser() as client:
+        text = await page(client, link)
+    (table,) = Tables(text).tables
+    assert exact(table[-1][-1]) == 1
+    assert "range=yesterday" in text
+    assert not re.search(r'href="[^"]*range=yesterday[^"]*(at|until)=', text)
+    assert 'type="hidden" name="until"' not in text
 
 
 @pytest.mark.parametrize("end", ["from=2011-10-28", "from=2011-10-27", "to=2011-10-28", "to=2011-10-30"])

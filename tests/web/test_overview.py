@@ -123,8 +123,8 @@ async def test_today_is_compared_with_yesterday_up_to_the_same_quarter_of_an_hou
         late = await page(client, "/", metric="views")
     assert "30 Nov 2011, until 14:30" in early
     assert "30 Nov 2011, until 14:45" in late
-    assert "from 4<" in early
-    assert "from 5<" in late
+    assert ">4</a></span>" in early
+    assert ">5</a></span>" in late
     assert "50.0 % up" in early
     assert "20.0 % up" in late
 
