@@ -81,7 +81,7 @@ def demo(data: Data = None, speed: Speed = 20.0) -> None:
     from .commands.up import child, demo_settings
 
     settings = demo_settings(read_settings(data))
-    _run_set("demo", settings, [child(settings, "shoppers", "--speed", str(speed))])
+    _run_set("demo", settings, [child(settings, "shoppers", "--stall", "--speed", str(speed))])
 
 
 def _run_set(name: str, settings: Settings, extra: Sequence[Child]) -> None:
@@ -150,21 +150,23 @@ def shoppers(
     data: Data = None,
     api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
     speed: Speed = 20.0,
+    stall: Annotated[bool, typer.Option("--stall", help="One receipt goes wrong, for somebody to correct.")] = False,
 ) -> None:
     """Bring a running shop to life: four weeks of real invoices moved up to now, then shoppers until stopped."""
     settings = read_settings(data)
-    token = settings.api_token.get_secret_value()
-    run_process("shoppers", settings, lambda stop: _run_shoppers(api or settings.api_url, token, speed, stop))
+    run_process("shoppers", settings, lambda stop: _run_shoppers(settings, api or settings.api_url, speed, stall, stop))
 
 
-async def _run_shoppers(api_url: str, token: str, speed: float, stop: asyncio.Event) -> None:
+async def _run_shoppers(settings: Settings, api_url: str, speed: float, stall: bool, stop: asyncio.Event) -> None:
     import structlog
 
     from event_store.backoff import ends_in_time
     from producer_api.real_month import send_real_month
     from producer_api.shoppers import keep_shop
 
-    log = structlog.get_logger()
+    from .commands.market_stall import leave_receipt
+
+    (log, token) = (structlog.get_logger(), settings.api_token.get_secret_value())
 
     async def lay_past() -> None:
         log.info("Four weeks of real invoices are sent; the figures grow as they come.", action="shoppers.begun")
@@ -173,6 +175,8 @@ async def _run_shoppers(api_url: str, token: str, speed: float, stop: asyncio.Ev
 
     with _api_failures():
         await ends_in_time(lay_past(), stop, 0)
+        if stall and await leave_receipt(settings):
+            log.warning("A market stall's receipt can't be counted: see /dead-letters.", action="shoppers.receipt")
         await keep_shop(
             api_url,
             events_per_s=speed,
