@@ -35,6 +35,7 @@ from .api import explain as api_explain
 from .api import figures as api_figures
 from .api import rebuild as api_rebuild
 from .api import record as api_record
+from .api import saved_views as api_saved_views
 from .api import status as api_status
 from .assets import read_assets
 from .cached_figures import CachedFigures
@@ -44,7 +45,19 @@ from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import account, audit, dead_letter, dead_letters, download, outbox, rebuild, sign_in, tokens, users
+from .pages import (
+    account,
+    audit,
+    dead_letter,
+    dead_letters,
+    download,
+    outbox,
+    rebuild,
+    saved_views,
+    sign_in,
+    tokens,
+    users,
+)
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -106,7 +119,8 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
     streams_gauge(of_process).set_function(lambda: live.streams)
     kept = KeptFigures(pipeline.read_model, most_kept_rows)
     explainer = Explainer(pipeline.read_model, history, FIGURES)
-    sources = Sources(CachedFigures(kept, cache), pipeline, explainer, default_tz)
+    views = gate.office.views if gate.office else None
+    sources = Sources(CachedFigures(kept, cache), pipeline, explainer, default_tz, views)
     return Litestar(
         route_handlers=[
             *_handlers(sources, live, of_process, schema_trouble),
@@ -186,6 +200,8 @@ def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandl
         *users.routes(gate.office),
         *tokens.routes(gate.office, sources.pipeline.now_us),
         audit.route(gate.office),
+        *saved_views.routes(gate.office.views, PAGES, sources),
+        api_saved_views.route(gate.office.views),
     ]
 
 

@@ -20,7 +20,7 @@ from projections.revisions import FIGURES
 
 from .failures import CommandFailed
 from .redaction import redacted
-from .revisions import SIGN_IN
+from .revisions import SAVED_VIEWS, SIGN_IN
 from .settings import Settings, variable
 from .troubles import Troubles
 
@@ -61,8 +61,9 @@ def backoffice_database(settings: Settings, *more: Revisions) -> Database:
 
 
 def databases_of_dashboard(settings: Settings) -> tuple[Database, Database]:
-    """With accounts, tokens and the audit, which the processes of the pipeline can do without."""
-    return commerce_database(settings, AUDIT, TOKENS), backoffice_database(settings, AUDIT, TOKENS, SIGN_IN)
+    """With accounts, tokens, the audit and more of people, which the processes of the pipeline can do without."""
+    people = (AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
+    return commerce_database(settings, AUDIT, TOKENS), backoffice_database(settings, *people)
 
 
 @dataclass(frozen=True, slots=True)

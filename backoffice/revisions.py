@@ -1,4 +1,4 @@
-"""The revisions of the accounts, which stand in the back-office database."""
+"""The revisions of what people keep in the back-office database: accounts and saved views."""
 
 from __future__ import annotations
 
@@ -7,3 +7,4 @@ from pathlib import Path
 from event_store.revisions import Revisions
 
 SIGN_IN = Revisions("sign_in", Path(__file__).parent / "migrations")
+SAVED_VIEWS = Revisions("saved_view", Path(__file__).parent / "migrations")

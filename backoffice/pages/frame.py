@@ -16,6 +16,7 @@ from litestar.response import Template
 
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
+from backoffice.saved_views import SavedViews
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from projections.explain import Explainer
@@ -37,6 +38,8 @@ class Sources:
     pipeline: Pipeline
     explainer: Explainer
     default_tz: str
+    saved: SavedViews | None = None
+    """None where there are no accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ def route(page: Page, sources: Sources) -> HTTPRouteHandler:
         frame = framed(page, selection, stamp)
         if page.shows_figures and request.headers.get("x-figures-version") == frame["version"]:
             return Template(template_name="stamp.html", context=frame)
-        return Template(template_name=page.template, context={**frame, **await page.fill(sources, selection)})
+        saved = await sources.saved.all() if sources.saved and page.shows_figures else None
+        filled = await page.fill(sources, selection)
+        return Template(template_name=page.template, context={**frame, "path": page.path, "saved": saved, **filled})
 
     return show
 

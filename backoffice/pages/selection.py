@@ -143,6 +143,10 @@ class Selection:
         return {"range": self.preset, "tz": self.tz, **written, **kept, **self.more}
 
     @property
+    def query(self) -> str:
+        return urlencode({name: value for name, value in self.state.items() if name != "page"})
+
+    @property
     def compared_state(self) -> dict[str, str]:
         """The compared days, as they stand in a URL that is about nothing else."""
         days = self.compared

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backoffice.revisions import SIGN_IN
+from backoffice import saved_views
+from backoffice.revisions import SAVED_VIEWS, SIGN_IN
 from event_store import audit_tables, tokens
 from event_store.connect import open_transactions
 from event_store.revisions import AUDIT, TOKENS, Revisions
@@ -16,6 +17,7 @@ OFFICE: Mapping[Revisions, str] = {
     AUDIT: audit_tables.SQLITE,
     TOKENS: tokens.SQLITE,
     SIGN_IN: account_tables.SQLITE,
+    SAVED_VIEWS: saved_views.SQLITE,
 }
 
 

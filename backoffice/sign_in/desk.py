@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from backoffice.saved_views import SavedViews
 from backoffice.settings import Settings
 from event_store.audit import Audit
 from event_store.connect import open_shared
@@ -33,6 +34,7 @@ async def opened_office(settings: Settings) -> AsyncIterator[Office]:
             Accounts(backoffice, passwords),
             {DASHBOARD: Tokens(backoffice, DASHBOARD_SCOPES), COMMERCE: Tokens(commerce, COMMERCE_SCOPES)},
             {BACKOFFICE: Audit(backoffice), COMMERCE: Audit(commerce)},
+            SavedViews(backoffice),
         )
     finally:
         passwords.close()

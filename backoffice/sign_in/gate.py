@@ -18,6 +18,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from backoffice.problems import is_for_programs
+from backoffice.saved_views import SavedViews
 from backoffice.whole_number import whole_number
 from event_store.audit import Audit
 from event_store.tokens import Token, Tokens
@@ -46,6 +47,7 @@ class Office:
     """Of each API that has some, by its name."""
     audits: Mapping[str, Audit]
     """Of each database, by its name."""
+    views: SavedViews
 
 
 DASHBOARD = "dashboard"

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from backoffice.revisions import SIGN_IN
+from backoffice import saved_views
+from backoffice.revisions import SAVED_VIEWS, SIGN_IN
 from backoffice.sign_in import account_tables
 from backoffice.sign_in.connect import open_office
 from event_store import audit_tables, postgres_leases, postgres_outbox, tokens
@@ -38,6 +39,7 @@ POSTGRES_DECLARED = {
     AUDIT: audit_tables.POSTGRES,
     TOKENS: tokens.POSTGRES,
     SIGN_IN: account_tables.POSTGRES,
+    SAVED_VIEWS: saved_views.POSTGRES,
 }
 
 
@@ -81,7 +83,7 @@ async def test_migrated_accounts_are_as_those_that_a_dashboard_made(tmp_path: Pa
     path = tmp_path / "declared.db"
     await open_office(f"sqlite+aiosqlite:///{path}").close()
     migrated = Place(f"sqlite+aiosqlite:///{tmp_path / 'migrated.db'}")
-    await migrated.migrate(AUDIT, TOKENS, SIGN_IN)
+    await migrated.migrate(AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
     assert await migrated.shape() == sqlite_shape(path)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.revisions import SIGN_IN
+from backoffice.revisions import SAVED_VIEWS, SIGN_IN
+from backoffice.saved_views import SavedViews
 from backoffice.sign_in.account import Caller
 from backoffice.sign_in.accounts import Accounts
 from backoffice.sign_in.argon2_passwords import Passwords
@@ -117,7 +118,7 @@ async def test_figures_and_leases_go_on_and_open_while_their_tables_grow(
 async def test_accounts_tokens_and_the_audit_go_on_while_their_tables_grow(
     place: Place, widened: dict[Revisions, Revisions]
 ) -> None:
-    sets = (AUDIT, TOKENS, SIGN_IN)
+    sets = (AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
     await place.migrate(*sets)
     (office, passwords, here) = (open_office(place.url), Passwords(), Caller("192.0.2.1"))
     (accounts, door, tokens) = (
@@ -133,6 +134,7 @@ async def test_accounts_tokens_and_the_audit_go_on_while_their_tables_grow(
         who = await door.sign_in(name, password, here)
         assert await door.who(who.text) is not None
         await accounts.give_role(name, Role.OPERATOR, entry)
+        await SavedViews(office).add(name, "/", "range=all", entry)
         (_, text) = await tokens.add(name, ["status:read"], 1, entry)
         assert await tokens.holder(text) is not None
         assert (await Audit(office).verify()).fault == ""

@@ -67,6 +67,7 @@ async def test_the_api_is_described_with_its_parameters_and_its_problems(shop: S
         "/api/figures",
         "/api/rebuild",
         "/api/record",
+        "/api/saved-views",
         "/api/status",
         "/livez",
         "/readyz",

@@ -10,6 +10,7 @@ from html import unescape
 import httpx
 from argon2 import PasswordHasher
 
+from backoffice.saved_views import SavedViews
 from backoffice.sign_in.account import Caller, form_token
 from backoffice.sign_in.accounts import Accounts
 from backoffice.sign_in.argon2_passwords import Passwords
@@ -51,6 +52,7 @@ class Visitors:
                 COMMERCE: Tokens(there, COMMERCE_SCOPES, self.clock),
             },
             {"backoffice": Audit(here, self.clock), "commerce": Audit(there, self.clock)},
+            SavedViews(here, self.clock),
         )
 
     @property

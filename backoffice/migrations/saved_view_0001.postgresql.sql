@@ -1,0 +1,7 @@
+CREATE TABLE IF NOT EXISTS saved_view (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    path TEXT COLLATE "C" NOT NULL,
+    query TEXT COLLATE "C" NOT NULL,
+    made_by TEXT COLLATE "C" NOT NULL,
+    made_at_us BIGINT NOT NULL
+);

@@ -1,0 +1,11 @@
+"""Saved views."""
+
+from event_store.alembic_migration import run_sql_beside
+
+revision = "saved_view_0001"
+down_revision = None
+release = "0.1.0"
+
+
+def upgrade() -> None:
+    run_sql_beside(__file__)

@@ -1,0 +1,7 @@
+CREATE TABLE IF NOT EXISTS saved_view (
+    name TEXT PRIMARY KEY,
+    path TEXT NOT NULL,
+    query TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    made_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
