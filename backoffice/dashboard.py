@@ -37,6 +37,7 @@ from .api import rebuild as api_rebuild
 from .api import record as api_record
 from .api import saved_views as api_saved_views
 from .api import status as api_status
+from .api import trend as api_trend
 from .assets import read_assets
 from .cached_figures import CachedFigures
 from .guarded_cache import GuardedCache
@@ -163,6 +164,7 @@ def _handlers(
         api_events.route(sources.explainer.history, sources.pipeline),
         api_dead_letters.route(sources.pipeline),
         api_status.route(sources.pipeline),
+        api_trend.route(sources.pipeline),
         *health.routes(sources.pipeline, schema_trouble),
         metrics.route(sources.pipeline, of_process),
         live_route(live),

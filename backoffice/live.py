@@ -33,7 +33,7 @@ from .guarded_cache import GuardedCache
 from .sign_in.access import needs
 from .sign_in.roles import Role
 
-MOST_STREAMS = 100
+MOST_STREAMS = 300
 LOOKS_APART_S = 0.1
 RETRY = b"retry: 1000\n\n"
 """How long a client waits before it connects again, in milliseconds."""

@@ -35,6 +35,7 @@ from .pipeline_status import (
     PipelineStatus,
     StatusWithoutLog,
 )
+from .pipeline_trend import PipelineTrend
 from .throughput import Look, Rates, Throughput
 
 
@@ -101,6 +102,7 @@ class Pipeline:
     """The topics that figures are counted from, in all their versions."""
     now_us: Callable[[], int] = _now_us
     throughput: Throughput = field(default_factory=Throughput)
+    trend: PipelineTrend = field(default_factory=PipelineTrend)
 
     async def status(self) -> PipelineStatus:
         stages = await self._stages()

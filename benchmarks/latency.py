@@ -17,8 +17,10 @@ import statistics
 import tempfile
 import time
 from collections import deque
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import psutil
@@ -163,8 +165,10 @@ class Seen:
         await self._figures.close()
 
 
-async def load(callers: Callers, rate: int, seconds: int) -> dict[str, float]:
-    """Views at the rate, evenly; when each probe was accepted."""
+async def load(
+    callers: Callers, rate: int, seconds: int, names: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, float]:
+    """Views at the rate, evenly; when each probe was accepted. A probe may have another name."""
     accepted: dict[str, float] = {}
     tasks: list[asyncio.Task[None]] = []
 
@@ -179,7 +183,8 @@ async def load(callers: Callers, rate: int, seconds: int) -> dict[str, float]:
         if wait_s > 0.001:
             await asyncio.sleep(wait_s)
         probe = number % PROBE_EVERY == 0
-        tasks.append(asyncio.create_task(one(f"probe-{number}" if probe else f"product-{number % 300}")))
+        product_id = f"probe-{number}" if probe else f"product-{number % 300}"
+        tasks.append(asyncio.create_task(one(names.get(product_id, product_id))))
     await asyncio.gather(*tasks)
     return accepted
 

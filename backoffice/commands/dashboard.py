@@ -14,6 +14,7 @@ from backoffice.dashboard import create_dashboard
 from backoffice.databases import databases_of_dashboard, watched
 from backoffice.live import Live
 from backoffice.loopback import refuse_open_listen
+from backoffice.pipeline_trend import keep_looking
 from backoffice.process_metrics import process_registry
 from backoffice.rebuilds import Rebuilds
 from backoffice.settings import SUPERVISED, Settings
@@ -22,7 +23,7 @@ from backoffice.sign_in.gate import Office
 from backoffice.stores import Stores
 from backoffice.troubles import Troubles
 from backoffice.web_server import serve_http
-from event_store.backoff import STOP_TIMEOUT_S
+from event_store.backoff import STOP_TIMEOUT_S, dropped
 from event_store.crash_points import CrashPoints
 from event_store.this_machine import is_this_machine
 
@@ -42,8 +43,9 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
         troubles = Troubles()
         live = Live(stores.read_model(), cache, stop)
         rebuilds = _rebuilds(settings, stores, office)
+        pipeline = stores.pipeline(cache)
         app = create_dashboard(
-            stores.pipeline(cache),
+            pipeline,
             cache,
             live,
             stores.history(),
@@ -55,10 +57,12 @@ async def run_dashboard(settings: Settings, stop: asyncio.Event) -> None:
             crash_points=CrashPoints.from_environment(),
         )
         cache.begin()
+        looking = asyncio.create_task(keep_looking(pipeline.status, pipeline.trend, stop))
         try:
             async with watched(databases_of_dashboard(settings), troubles):
                 await serve_http(app, settings.dashboard_host, settings.dashboard_port, stop)
         finally:
+            await dropped([looking])
             await rebuilds.close()
             await live.close()
 

@@ -10,11 +10,13 @@ from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
 from .selection import Selection
+from .trend import trend_of
 
 
 async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
     status = await sources.pipeline.status()
-    return {"status": status, "stamp": status.completeness, "picker": False, **_summed(status)}
+    trend = trend_of(sources.pipeline.trend.minutes(status.asked_at))
+    return {"status": status, "stamp": status.completeness, "picker": False, "trend": trend, **_summed(status)}
 
 
 def _summed(status: PipelineStatus) -> dict[str, Any]:

@@ -53,7 +53,7 @@ async def test_a_log_swapped_under_running_processes_is_noticed_before_anything_
     other = Shop(shop.folder / "another shop")
     shop.started.append(other.start("relay"))
     await other.started[0].is_up()
-    await until(lambda: other.log_db.exists() and other.sql(other.log_db, "SELECT * FROM log_partition"))
+    await until(lambda: _has_partitions(other))
     await _stop(other.started)
     _move(other.data, shop.data)
     await shop.send(second.file)
@@ -73,6 +73,12 @@ async def test_a_log_swapped_under_running_processes_is_noticed_before_anything_
     shop.start("consumer")
     await shop.counted_exactly(second.expected)
     assert api.is_alive
+
+
+def _has_partitions(shop: Shop) -> bool:
+    """The file is there before its tables are."""
+    made = shop.log_db.exists() and shop.sql(shop.log_db, "SELECT 1 FROM sqlite_master WHERE name = 'log_partition'")
+    return bool(made and shop.sql(shop.log_db, "SELECT * FROM log_partition"))
 
 
 async def _both_refuse(shop: Shop, relay: Running, consumer: Running) -> None:

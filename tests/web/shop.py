@@ -134,7 +134,8 @@ class Shop:
         """With sign-in, where no other gate is given."""
         live = live or Live(self.read_model, self.cache)
         options = {"rebuilds": self.rebuilds(), **options}
-        return create_dashboard(self.pipeline, self.cache, live, self.history, gate or self.visitors.gate, **options)
+        pipeline = options.pop("pipeline", self.pipeline)
+        return create_dashboard(pipeline, self.cache, live, self.history, gate or self.visitors.gate, **options)
 
     def rebuilds(self, program: str = "") -> Rebuilds:
         """Whose processes run a `program` in place of the command, none unless one is given."""

@@ -44,6 +44,7 @@ MATRIX: Mapping[str, Role | None] = {
     "GET /live": Role.VIEWER,
     "GET /api/figures": Role.VIEWER,
     "GET /api/status": Role.VIEWER,
+    "GET /api/status/trend": Role.VIEWER,
     "GET /rebuild": Role.VIEWER,
     "POST /rebuild": Role.OPERATOR,
     "GET /api/rebuild": Role.VIEWER,

@@ -69,6 +69,7 @@ async def test_the_api_is_described_with_its_parameters_and_its_problems(shop: S
         "/api/record",
         "/api/saved-views",
         "/api/status",
+        "/api/status/trend",
         "/livez",
         "/readyz",
     ]
