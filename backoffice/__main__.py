@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import access_commands, command_line, letter_commands, processes
+from . import access_commands, command_line, letter_commands, pause_commands, processes
 from .failures import CommandFailed, exit_code
 from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
@@ -52,7 +52,7 @@ def command_line_app() -> typer.Typer:
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
         *(up, demo, api, *processes.COMMANDS),
-        *(migrate, move, shoppers, *command_line.COMMANDS),
+        *(migrate, move, shoppers, *command_line.COMMANDS, *pause_commands.COMMANDS),
     )
     for command in commands:
         app.command()(command)

@@ -33,6 +33,7 @@ from .api import dead_letters as api_dead_letters
 from .api import events as api_events
 from .api import explain as api_explain
 from .api import figures as api_figures
+from .api import pauses as api_pauses
 from .api import rebuild as api_rebuild
 from .api import record as api_record
 from .api import status as api_status
@@ -44,7 +45,7 @@ from .live import Live, streams_gauge
 from .live import route as live_route
 from .loopback import names_loopback
 from .money import money
-from .pages import account, audit, dead_letter, dead_letters, download, outbox, rebuild, sign_in, tokens, users
+from .pages import account, audit, dead_letter, dead_letters, download, outbox, pauses, rebuild, sign_in, tokens, users
 from .pages.behind import BEHIND
 from .pages.events import EXPLORER
 from .pages.frame import Sources, route
@@ -53,6 +54,7 @@ from .pages.pipeline import PIPELINE
 from .pages.product import PRODUCT
 from .pages.products import PRODUCTS
 from .pages.record import RECORD
+from .pause_desk import PauseDesk
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
 from .rebuilds import Rebuilds
@@ -112,6 +114,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
             *_handlers(sources, live, of_process, schema_trouble),
             *outbox.routes(pipeline.outbox, gate.office),
             *_of_rebuilds(rebuilds, pipeline),
+            *_of_pauses(gate, sources),
             *_of_letters(gate, sources, crash_points),
             *_of_accounts(gate, sources),
         ],
@@ -163,6 +166,12 @@ def _handlers(
 
 def _of_rebuilds(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[ControllerRouterHandler]:
     return [*rebuild.routes(rebuilds, pipeline), api_rebuild.route(pipeline, rebuilds)]
+
+
+def _of_pauses(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:
+    """Without sign-in nobody is known who could pause."""
+    desk = None if gate.office is None else PauseDesk(sources.pipeline.pauses)
+    return [pauses.route(sources, desk), *api_pauses.routes(desk)]
 
 
 def _of_letters(gate: Gate, sources: Sources, crash_points: CrashPoints) -> Sequence[ControllerRouterHandler]:

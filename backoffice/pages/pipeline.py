@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from backoffice.pipeline_status import PipelineStatus
+from backoffice.reason import MOST_REASON
+from event_store.pauses import Part
 from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
@@ -14,7 +16,7 @@ from .selection import Selection
 
 async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
     status = await sources.pipeline.status()
-    return {"status": status, "stamp": status.completeness, "picker": False, **_summed(status)}
+    return {"status": status, "stamp": status.completeness, "picker": False, **_summed(status), **_held(status)}
 
 
 def _summed(status: PipelineStatus) -> dict[str, Any]:
@@ -38,6 +40,13 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
         "counted_per_s": sum(counted) if counted else None,
         "late_after_s": LATE_AFTER_S,
     }
+
+
+def _held(status: PipelineStatus) -> dict[str, Any]:
+    """What can be paused, and what is; `trouble` and `why` are of a form that couldn't be carried out."""
+    paused = {one.part: one for one in status.paused}
+    parts = [(part, paused.get(part)) for part in Part]
+    return {"parts": parts, "held": paused.keys(), "trouble": "", "why": "", "longest": MOST_REASON}
 
 
 PIPELINE = Page("/pipeline", "Pipeline", "pipeline.html", _fill, shows_figures=False)
