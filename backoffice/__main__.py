@@ -196,8 +196,7 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
     from event_store.crash_points import CrashPoints
     from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
-    from producer_api.backpressure import Backpressure
-    from producer_api.connect import open_commerce, open_gate
+    from producer_api.connect import open_commerce, open_gate, open_pressure
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
@@ -217,18 +216,20 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
         after_commit=partial(crash_points.passing, "api.after_commit"),
         committed=meter.committed,
     )
-    limits = ApiLimits(
-        keep_answers_s=settings.answers_kept_hours * 3600,
-        pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
-    )
+    pressure = open_pressure(settings.commerce_db_url, settings.outbox_limit_rows, settings.outbox_limit_s)
     troubles = Troubles()
     asks = {
         "wants_tokens": api_wants_tokens(settings),
         "open_probes": probes_are_open(settings, settings.api_host),
     }
     try:
-        async with open_gate(settings.commerce_db_url, **asks) as gate, watched([database], troubles):
+        async with (
+            open_gate(settings.commerce_db_url, **asks) as gate,
+            pressure as bounds,
+            watched([database], troubles),
+        ):
             registry = process_registry(settings.data_dir)
+            limits = ApiLimits(keep_answers_s=settings.answers_kept_hours * 3600, pressure=bounds)
             app = create_app(
                 commerce, limits=limits, gate=gate, meter=meter, registry=registry, schema_trouble=troubles.sentence
             )

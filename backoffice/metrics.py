@@ -63,7 +63,7 @@ Samples = Sequence[tuple[tuple[str, ...], float]]
 def _paused(status: PipelineStatus) -> Metric:
     paused = {one.part for one in status.paused}
     text = "1 where an operator holds the part still."
-    return _gauge("paused", text, ["part"], [((part.value,), int(part.value in paused)) for part in Part])
+    return _gauge("pipeline_paused", text, ["part"], [((part.value,), int(part.value in paused)) for part in Part])
 
 
 def _outbox(status: PipelineStatus) -> Iterator[Metric]:
