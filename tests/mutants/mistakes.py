@@ -192,5 +192,6 @@ MISTAKES = (
             ),
         ),
         (PAUSES + "test_a_paused_consumer_moves_no_position_keeps_its_leases_and_then_counts_everything_once",),
+        simulated=False,
     ),
 )
