@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from event_store.errors import EventStoreError
-from event_store.pauses import Part
+from event_store.pauses import LINE
 
 from .consumer_names import GROUP
 from .pipeline import Pipeline
@@ -63,7 +63,7 @@ Samples = Sequence[tuple[tuple[str, ...], float]]
 def _paused(status: PipelineStatus) -> Metric:
     paused = {one.part for one in status.paused}
     text = "1 where an operator holds the part still."
-    return _gauge("pipeline_paused", text, ["part"], [((part.value,), int(part.value in paused)) for part in Part])
+    return _gauge("pipeline_paused", text, ["part"], [((part.value,), int(part.value in paused)) for part in LINE])
 
 
 def _outbox(status: PipelineStatus) -> Iterator[Metric]:

@@ -12,7 +12,9 @@ import typer
 
 from .options import Data, settings_of_a_dashboard
 
-PartName = Annotated[str, typer.Argument(metavar="relay|consumer", help="Every process of it, wherever it runs.")]
+PartName = Annotated[
+    str, typer.Argument(metavar="relay|consumer|rebuild", help="Every process of it, wherever it runs.")
+]
 
 
 def pause(
@@ -21,7 +23,7 @@ def pause(
     *,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Kept with the pause and in the audit.")],
 ) -> None:
-    """Hold sending (relay) or counting (consumer) still until it is resumed. What is on its way is finished."""
+    """Hold sending (relay), counting (consumer) or rebuilding still until it is resumed. What is begun is finished."""
     from .commands.pause import pause as paused
 
     ended = asyncio.run(paused(settings_of_a_dashboard(data), part, why))

@@ -93,7 +93,7 @@ class DeadLetterCount(Struct, frozen=True):
 class PauseStatus(Struct, frozen=True):
     """A part that an operator holds still."""
 
-    part: Annotated[str, Meta(description="relay or consumer")]
+    part: Annotated[str, Meta(description="relay, consumer or rebuild")]
     since: datetime
     who: str
     why: str

@@ -20,7 +20,7 @@ from event_store.kafka_options import ONE_BROKER, KafkaOptions
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
-from event_store.pause_watch import PauseWatch
+from event_store.pause_watch import PauseObserver, PauseWatch
 from event_store.pauses import Part, Pauses
 from event_store.topic_plan import TopicAdmin
 from event_store.topics import PARTITIONS
@@ -81,8 +81,9 @@ class Stores:
         url = settings.commerce_db_url if part is Part.RELAY else settings.backoffice_db_url
         return Pauses(self._once(f"pauses of the {part}", lambda: open_pauses(url)))
 
-    def pause_watch(self, part: Part) -> PauseWatch:
-        return PauseWatch(partial(self.pauses(part).paused, part), PauseReport(part))
+    def pause_watch(self, part: Part, observer: PauseObserver | None = None) -> PauseWatch:
+        """What it hears is logged where no `observer` is given."""
+        return PauseWatch(partial(self.pauses(part).paused, part), observer or PauseReport(part))
 
     def history(self) -> History:
         from event_store.archive import Archive

@@ -22,7 +22,7 @@ Look = Callable[[], Awaitable[Pause | None]]
 
 
 class PauseObserver(Protocol):
-    """Hears what becomes of the pause: for log lines."""
+    """Hears what becomes of the pause: for whoever watches the process."""
 
     def paused(self, pause: Pause) -> None: ...
 
@@ -41,10 +41,11 @@ class PauseWatch:
     def is_paused(self) -> bool:
         return not self._may_work.is_set()
 
-    async def over(self, stop: asyncio.Event) -> None:
+    async def over(self, stop: asyncio.Event | None = None) -> None:
         """Returns when it isn't paused, at once where it isn't now, or when `stop` is set."""
         if self.is_paused:
-            await first_of(self._may_work.wait(), stop.wait())
+            stopped = stop or asyncio.Event()
+            await first_of(self._may_work.wait(), stopped.wait())
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:

@@ -1,8 +1,8 @@
 """Pauses: an operator holds a part of the line still, in all of its processes, until somebody lets it go on.
 
 A pause is a row in the database that the part itself works with: the relay's in the commerce database, the consumers'
-in the back office's. So it needs nothing that the part doesn't need anyway, and outlives every process. It is
-written together with its row of the audit. Who is paused finds out by itself (pause_watch.py).
+and the rebuilds' in the back office's. So it needs nothing that the part doesn't need anyway, and outlives every
+process. It is written together with its row of the audit. Who is paused finds out by itself (pause_watch.py).
 """
 
 from __future__ import annotations
@@ -45,11 +45,16 @@ class Part(StrEnum):
 
     RELAY = "relay"
     CONSUMER = "consumer"
+    REBUILD = "rebuild"
 
     @property
     def work(self) -> str:
         """What stands still while it is paused."""
-        return {Part.RELAY: "sending", Part.CONSUMER: "counting"}[self]
+        return {Part.RELAY: "sending", Part.CONSUMER: "counting", Part.REBUILD: "rebuilding"}[self]
+
+
+LINE = (Part.RELAY, Part.CONSUMER)
+"""Those that every event has to pass before it is in the figures."""
 
 
 @dataclass(frozen=True, slots=True)

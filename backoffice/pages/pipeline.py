@@ -7,7 +7,7 @@ from typing import Any
 
 from backoffice.pipeline_status import PipelineStatus
 from backoffice.reason import MOST_REASON
-from event_store.pauses import Part
+from event_store.pauses import LINE
 from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
@@ -45,7 +45,7 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
 def _held(status: PipelineStatus) -> dict[str, Any]:
     """What can be paused, and what is; `trouble` and `why` are of a form that couldn't be carried out."""
     paused = {one.part: one for one in status.paused}
-    parts = [(part, paused.get(part)) for part in Part]
+    parts = [(part, paused.get(part)) for part in LINE]
     return {"parts": parts, "held": paused.keys(), "trouble": "", "why": "", "longest": MOST_REASON}
 
 

@@ -64,8 +64,8 @@ def status(data: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["pause", "archiver", "--why", "x"], "'archiver' is none of relay, consumer."),
-        (["resume", ""], "'' is none of relay, consumer."),
+        (["pause", "archiver", "--why", "x"], "'archiver' is none of relay, consumer, rebuild."),
+        (["resume", ""], "'' is none of relay, consumer, rebuild."),
         (["pause", "relay", "--why", " "], "Say why, in 1 to 500 characters."),
     ],
 )
@@ -78,3 +78,10 @@ def test_what_names_no_part_or_no_reason_is_refused_in_one_line(data: Path, argu
 def test_where_nothing_was_started_there_is_nothing_to_pause(tmp_path: Path) -> None:
     assert "Nothing has been started here" in str(ran(tmp_path, "pause", "relay", "--why", "x").exception)
     assert not (tmp_path / "commerce.db").exists()
+
+
+def test_a_pause_of_rebuilds_makes_no_figure_late(data: Path) -> None:
+    assert ran(data, "pause", "rebuild", "--why", "the night is over").exit_code == 0
+    assert status(data)["completeness"]["level"] == "ok"
+    assert status(data)["completeness"]["paused"] == []
+    assert ran(data, "resume", "rebuild").exit_code == 0

@@ -23,7 +23,7 @@ def pauses(office: Transactions, place: Place) -> Pauses:
 
 
 async def test_nothing_is_paused_until_somebody_says_so(pauses: Pauses) -> None:
-    assert [await pauses.paused(part) for part in Part] == [None, None]
+    assert [await pauses.paused(part) for part in Part] == [None] * len(Part)
 
 
 async def test_a_pause_is_seen_by_every_process_and_by_those_that_come_later(

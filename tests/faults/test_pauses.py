@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from event_store.pauses import Part
+from event_store.pauses import LINE, Part
 
 from .invoices import parts
 from .shop import Running, Shop, until
@@ -22,11 +22,11 @@ async def _how_far(shop: Shop, part: Part) -> int:
     return status.lag_events + status.completeness.offset if part is Part.RELAY else status.completeness.offset
 
 
-@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("part", LINE)
 async def test_a_process_killed_while_it_is_paused_comes_back_paused(shop: Shop, part: Part) -> None:
     (first, second) = parts(shop.folder, 2)
     (api, *others) = shop.start_line()
-    paused = others[list(Part).index(part)]
+    paused = others[LINE.index(part)]
     assert (await shop.send(first.file)).delivery.failed == 0
     await shop.counted_exactly(first.expected)
     shop.ok("pause", part, "--why", "a test")
@@ -58,10 +58,10 @@ async def test_a_paused_line_is_alive_and_ready_and_stops_when_told(shop: Shop) 
     line = shop.start_line()
     for one in line:
         await one.is_up()
-    for part in Part:
+    for part in LINE:
         shop.ok("pause", part, "--why", "a test")
     (_, *others) = line
-    for part, one in zip(Part, others, strict=True):
+    for part, one in zip(LINE, others, strict=True):
         await _obeys(one, part)
     for one in line:
         assert await one.answers()
@@ -70,3 +70,20 @@ async def test_a_paused_line_is_alive_and_ready_and_stops_when_told(shop: Shop) 
 
 async def _obeys(one: Running, part: Part) -> None:
     await until(lambda: f"has paused {part.work}" in one.said, one)
+
+
+async def test_a_rebuild_that_is_paused_keeps_its_lease_and_goes_on_where_it_stood(shop: Shop) -> None:
+    shop.start_line()
+    await shop.send()
+    await shop.counted_exactly()
+    shop.ok("pause", "rebuild", "--why", "a test")
+    rebuilding = shop.start("rebuild", COUNTINGHOUSE_LEASE_TTL_S="3", COUNTINGHOUSE_LEASE_RENEW_S="1")
+    await until(lambda: "has paused rebuilding: a test" in rebuilding.said, rebuilding)
+    await asyncio.sleep(2 * A_WHILE_S)
+    assert rebuilding.is_alive
+    refused = shop.run("rebuild")
+    assert (refused.returncode, "a rebuild or rollback is running" in refused.stderr) == (1, True)
+    shop.ok("resume", "rebuild")
+    await until(lambda: not rebuilding.is_alive, rebuilding)
+    assert rebuilding.process.returncode == 0
+    assert (await shop.counted_exactly()).completeness.generation == 2

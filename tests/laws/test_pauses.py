@@ -17,7 +17,9 @@ from event_store.lease import owners_of
 from event_store.pause_watch import PauseWatch
 from event_store.pauses import Pause
 from projections.catalogue import PROJECTIONS
+from projections.pace import Pace
 from projections.projector import Projector
+from projections.read_model import State
 
 from .line import TOPICS, Line, assert_figures, in_virtual_time, views
 
@@ -208,6 +210,44 @@ def test_where_the_database_can_not_be_asked_the_last_answer_holds(pause: Pause 
         await running.ends()
 
     in_virtual_time(go_away)
+
+
+def test_a_paused_rebuild_counts_nothing_keeps_its_lease_and_then_comes_out_equal() -> None:
+    async def hold_a_rebuild(line: Line) -> None:
+        line.write(views(40))
+        await line.relay_all()
+        await line.count_all()
+        sign = Sign(HELD)
+        watch = sign.watch()
+        async with watch.watched():
+            running = asyncio.create_task(line.rebuild(pace=Pace(pause=watch)).run("again"))
+            await asyncio.sleep(60.0)
+            assert not running.done()
+            assert sum(one.next_offset for one in await line.read_model.progress(2)) == 0
+            assert owners_of(await line.leases.holdings("")) == {"rebuild": "rebuild"}
+            sign.pause = None
+            done = await asyncio.wait_for(running, 10.0)
+        assert done.comparison is not None
+        assert done.comparison.equal
+        await assert_figures(line.read_model, line.oracle())
+
+    in_virtual_time(hold_a_rebuild)
+
+
+def test_a_paused_rebuild_can_be_cancelled() -> None:
+    async def cancel_it(line: Line) -> None:
+        line.write(views(40))
+        await line.relay_all()
+        await line.count_all()
+        watch = Sign(HELD).watch()
+        running = asyncio.create_task(line.rebuild(pace=Pace(pause=watch)).run("again"))
+        await asyncio.sleep(5.0)
+        running.cancel()
+        await asyncio.wait([running])
+        assert [one.state for one in await line.read_model.generations()] == [State.SERVING, State.ABANDONED]
+        assert owners_of(await line.leases.holdings("")) == {}
+
+    in_virtual_time(cancel_it)
 
 
 def test_who_never_heard_an_answer_stands_still() -> None:

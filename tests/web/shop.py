@@ -88,7 +88,7 @@ class Shop:
     @property
     def pauses(self) -> dict[Part, Pauses]:
         (here, there) = (self.visitors.transactions, self.visitors.commerce)
-        return {Part.RELAY: Pauses(there, self.clock), Part.CONSUMER: Pauses(here, self.clock)}
+        return {part: Pauses(there if part is Part.RELAY else here, self.clock) for part in Part}
 
     @property
     def history(self) -> History:

@@ -12,14 +12,14 @@ import pytest
 
 from backoffice.sign_in.roles import Role
 from event_store.audit import Entry
-from event_store.pauses import Part
+from event_store.pauses import LINE, Part
 from event_store.tokens import Scope
 from tests.web.reading import page
 from tests.web.shop import HOSTILE_NAME, Shop, viewed
 from tests.web.visitors import NO_SIGN_IN, TEST
 
 AT = datetime(2011, 11, 1, 9, tzinfo=UTC)
-WHERE = {Part.RELAY: "commerce", Part.CONSUMER: "backoffice"}
+WHERE = {Part.RELAY: "commerce", Part.CONSUMER: "backoffice", Part.REBUILD: "backoffice"}
 ADA = Entry(who="ada", what="", reason="the broker moves")
 
 
@@ -32,7 +32,7 @@ async def told(shop: Shop, part: Part) -> list[tuple[str, str, str]]:
     return [(row.who, row.what, row.reason) for row in rows if row.what.startswith(part)]
 
 
-@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("part", LINE)
 async def test_an_operator_pauses_and_resumes_and_the_audit_says_who_and_why(shop: Shop, part: Part) -> None:
     async with shop.browser(role=Role.OPERATOR) as client:
         assert (await acts(shop, client, "pause", part, why="the  broker moves")).status_code == 303
@@ -59,9 +59,9 @@ async def test_an_operator_pauses_and_resumes_and_the_audit_says_who_and_why(sho
         ({"act": "pause", "part": "relay"}, "Say why, in 1 to 500 characters."),
         ({"act": "pause", "part": "relay", "why": " "}, "Say why"),
         ({"act": "pause", "part": "relay", "why": "x" * 501}, "Say why"),
-        ({"act": "pause", "part": "archiver", "why": "x"}, "'archiver' is none of relay, consumer."),
-        ({"act": "resume"}, "'' is none of relay, consumer."),
-        ({}, "'' is none of relay, consumer."),
+        ({"act": "pause", "part": "archiver", "why": "x"}, "'archiver' is none of relay, consumer, rebuild."),
+        ({"act": "resume"}, "'' is none of relay, consumer, rebuild."),
+        ({}, "'' is none of relay, consumer, rebuild."),
     ],
 )
 async def test_a_form_that_names_no_part_or_no_reason_does_nothing(
