@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import access_commands, command_line, letter_commands, processes
+from . import access_commands, command_line, letter_commands, pause_commands, processes
 from .failures import CommandFailed, exit_code
 from .options import Data, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
@@ -52,7 +52,7 @@ def command_line_app() -> typer.Typer:
     app.callback()(countinghouse)
     commands: tuple[Callable[..., None], ...] = (
         *(up, demo, api, *processes.COMMANDS),
-        *(migrate, move, shoppers, *command_line.COMMANDS),
+        *(migrate, move, shoppers, *command_line.COMMANDS, *pause_commands.COMMANDS),
     )
     for command in commands:
         app.command()(command)
@@ -200,8 +200,7 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
     from event_store.crash_points import CrashPoints
     from event_store.topics import PARTITIONS
     from producer_api.app import ApiLimits, create_app
-    from producer_api.backpressure import Backpressure
-    from producer_api.connect import open_commerce, open_gate
+    from producer_api.connect import open_commerce, open_gate, open_pressure
     from producer_api.metrics import ApiMeter
     from producer_api.uvicorn_http import BoundedHttp
 
@@ -221,18 +220,20 @@ async def _run_api(settings: Settings, database: Database, stop: asyncio.Event) 
         after_commit=partial(crash_points.passing, "api.after_commit"),
         committed=meter.committed,
     )
-    limits = ApiLimits(
-        keep_answers_s=settings.answers_kept_hours * 3600,
-        pressure=Backpressure(settings.outbox_limit_rows, settings.outbox_limit_s),
-    )
+    pressure = open_pressure(settings.commerce_db_url, settings.outbox_limit_rows, settings.outbox_limit_s)
     troubles = Troubles()
     asks = {
         "wants_tokens": api_wants_tokens(settings),
         "open_probes": probes_are_open(settings, settings.api_host),
     }
     try:
-        async with open_gate(settings.commerce_db_url, **asks) as gate, watched([database], troubles):
+        async with (
+            open_gate(settings.commerce_db_url, **asks) as gate,
+            pressure as bounds,
+            watched([database], troubles),
+        ):
             registry = process_registry(settings.data_dir)
+            limits = ApiLimits(keep_answers_s=settings.answers_kept_hours * 3600, pressure=bounds)
             app = create_app(
                 commerce, limits=limits, gate=gate, meter=meter, registry=registry, schema_trouble=troubles.sentence
             )

@@ -19,6 +19,7 @@ from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.errors import GenerationChanged, Stop, TransientError, UnknownTopic
 from event_store.lease import Leases, owners_of
 from event_store.log import Log
+from event_store.pause_watch import NeverPaused, PauseWatch
 from event_store.record import MAX_BATCH_RECORDS, TopicPartition
 from event_store.topics import versions
 from projections.gathering import Gathering
@@ -72,6 +73,7 @@ class Consumer:
     observer: ConsumerObserver
     backoff: Backoff = field(default_factory=Backoff)
     crash_points: CrashPoints = NO_CRASH
+    pause: PauseWatch = field(default_factory=NeverPaused)
     clock: Callable[[], float] = time.monotonic
     _running: dict[TopicPartition, _Running] = field(default_factory=dict)
     _stopped: set[TopicPartition] = field(default_factory=set)
@@ -85,7 +87,8 @@ class Consumer:
     async def run(self, stop: asyncio.Event) -> None:
         """Counts until `stop` is set, ends its batches, and gives its leases back, in `stop_timeout_s` all together."""
         interpreter.made_for_batches()
-        await ends_in_time(self._count_until(stop), stop, self.settings.stop_timeout_s)
+        async with self.pause.watched():
+            await ends_in_time(self._count_until(stop), stop, self.settings.stop_timeout_s)
 
     async def _count_until(self, stop: asyncio.Event) -> None:
         await self._patiently(stop, self._begin)
@@ -173,6 +176,7 @@ class Consumer:
                 self.backoff,
                 self.settings.max_records,
                 self.crash_points,
+                self.pause,
             )
             self._running[tp] = _Running(partition, asyncio.create_task(self._run(partition, changed)))
 

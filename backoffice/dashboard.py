@@ -33,6 +33,7 @@ from .api import dead_letters as api_dead_letters
 from .api import events as api_events
 from .api import explain as api_explain
 from .api import figures as api_figures
+from .api import pauses as api_pauses
 from .api import rebuild as api_rebuild
 from .api import record as api_record
 from .api import saved_views as api_saved_views
@@ -53,6 +54,7 @@ from .pages import (
     dead_letters,
     download,
     outbox,
+    pauses,
     rebuild,
     saved_views,
     sign_in,
@@ -67,6 +69,7 @@ from .pages.pipeline import PIPELINE
 from .pages.product import PRODUCT
 from .pages.products import PRODUCTS
 from .pages.record import RECORD
+from .pause_desk import PauseDesk
 from .pipeline import Pipeline
 from .problems import exception_handlers, request_id
 from .rebuilds import Rebuilds
@@ -127,6 +130,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
             *_handlers(sources, live, of_process, schema_trouble),
             *outbox.routes(pipeline.outbox, gate.office),
             *_of_rebuilds(rebuilds, pipeline),
+            *_of_pauses(gate, sources),
             *_of_letters(gate, sources, crash_points),
             *_of_accounts(gate, sources),
         ],
@@ -179,6 +183,12 @@ def _handlers(
 
 def _of_rebuilds(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[ControllerRouterHandler]:
     return [*rebuild.routes(rebuilds, pipeline), api_rebuild.route(pipeline, rebuilds)]
+
+
+def _of_pauses(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:
+    """Without sign-in nobody is known who could pause."""
+    desk = None if gate.office is None else PauseDesk(sources.pipeline.pauses)
+    return [pauses.route(sources, desk), *api_pauses.routes(desk)]
 
 
 def _of_letters(gate: Gate, sources: Sources, crash_points: CrashPoints) -> Sequence[ControllerRouterHandler]:

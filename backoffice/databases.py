@@ -15,7 +15,7 @@ import structlog
 
 from event_store.connect import file_of, revisions_of
 from event_store.errors import EventStoreError, StorageUnavailable
-from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions, Standing
+from event_store.revisions import AUDIT, LEASES, OUTBOX, PAUSES, TOKENS, Revisions, Standing
 from projections.revisions import FIGURES
 
 from .failures import CommandFailed
@@ -52,12 +52,13 @@ class Database:
 
 def commerce_database(settings: Settings, *more: Revisions) -> Database:
     """With the outbox, and what more it holds for its caller."""
-    return Database("commerce database", variable("commerce_db_url"), settings.commerce_db_url, (LEASES, OUTBOX, *more))
+    sets = (LEASES, PAUSES, OUTBOX, *more)
+    return Database("commerce database", variable("commerce_db_url"), settings.commerce_db_url, sets)
 
 
 def backoffice_database(settings: Settings, *more: Revisions) -> Database:
     url = settings.backoffice_db_url
-    return Database("back-office database", variable("backoffice_db_url"), url, (LEASES, FIGURES, *more))
+    return Database("back-office database", variable("backoffice_db_url"), url, (LEASES, PAUSES, FIGURES, *more))
 
 
 def databases_of_dashboard(settings: Settings) -> tuple[Database, Database]:

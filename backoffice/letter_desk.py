@@ -28,8 +28,7 @@ from projections.letters import (
 )
 
 from .correction import Correction, can_be_read, corrected, draft_of
-
-MOST_REASON = 500
+from .reason import reason_given
 
 
 class LetterRefused(ValueError):
@@ -48,7 +47,7 @@ class LetterDesk:
 
     async def discard(self, tp: TopicPartition, offset: int, why: str, entry: Entry) -> None:
         """`entry` says who. Raises LetterRefused, NoSuchLetter, LetterDecided."""
-        decision = Decision(Act.DISCARDED, entry.who, self.now_us(), reason_given(why))
+        decision = Decision(Act.DISCARDED, entry.who, self.now_us(), reason_given(why, LetterRefused))
         letter = await self.undecided(tp, offset)
         said = replace(
             entry, what="dead_letter.discarded", on=place_text(tp, offset), before={"reason": letter.dead.reason}
@@ -57,7 +56,7 @@ class LetterDesk:
 
     async def discard_all(self, reason: str, count: int, why: str, entry: Entry) -> None:
         """All undecided ones of that reason, if they are `count`. Raises LetterRefused, LettersChanged."""
-        decision = Decision(Act.DISCARDED, entry.who, self.now_us(), reason_given(why))
+        decision = Decision(Act.DISCARDED, entry.who, self.now_us(), reason_given(why, LetterRefused))
         there = sum(one.undecided for one in await self.letters.counts() if one.reason == reason)
         if there != count:
             raise LettersChanged(count, there)
@@ -82,7 +81,7 @@ class LetterDesk:
         Raises LetterRefused, UndecodableRecord, NoSuchLetter, LetterDecided; and TransientError, after which the
         decision may be taken and the event not be sent.
         """
-        reason = reason_given(why)
+        reason = reason_given(why, LetterRefused)
         letter = await self.undecided(tp, offset)
         draft = self.corrected(letter, text).draft
         decision = Decision(Act.REDRIVEN, entry.who, self.now_us(), reason, draft.event_id, draft.payload)
@@ -131,14 +130,6 @@ class LetterDesk:
         except Conflict as error:
             await self.audit.record(replace(said, what="dead_letter.refused", after={"why": str(error)}))
             raise
-
-
-def reason_given(text: str) -> str:
-    """Raises LetterRefused."""
-    words = " ".join(text.split())
-    if not 0 < len(words) <= MOST_REASON or not words.isprintable():
-        raise LetterRefused(f"say why, in 1 to {MOST_REASON} characters")
-    return words
 
 
 def place_text(tp: TopicPartition, offset: int) -> str:

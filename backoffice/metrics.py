@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from event_store.errors import EventStoreError
+from event_store.pauses import LINE
 
 from .consumer_names import GROUP
 from .pipeline import Pipeline
@@ -49,6 +50,7 @@ class PipelineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield _gauge("pipeline_readable", "1 if all stages could be read.", [], [((), int(self.status is not None))])
         if self.status is not None:
+            yield _paused(self.status)
             yield from _outbox(self.status)
             yield from _consumer(self.status)
             yield from _leases(self.status)
@@ -56,6 +58,12 @@ class PipelineCollector(Collector):
 
 
 Samples = Sequence[tuple[tuple[str, ...], float]]
+
+
+def _paused(status: PipelineStatus) -> Metric:
+    paused = {one.part for one in status.paused}
+    text = "1 where an operator holds the part still."
+    return _gauge("pipeline_paused", text, ["part"], [((part.value,), int(part.value in paused)) for part in LINE])
 
 
 def _outbox(status: PipelineStatus) -> Iterator[Metric]:

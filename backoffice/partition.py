@@ -23,6 +23,7 @@ from event_store.errors import (
 )
 from event_store.log import Log
 from event_store.log_identity import check_counted
+from event_store.pause_watch import NeverPaused, PauseWatch
 from event_store.record import MAX_BATCH_RECORDS, RecordBatch, TopicPartition
 from projections.gathering import Gathering
 from projections.projector import Applied, Projector, buried
@@ -60,6 +61,7 @@ class Partition:
     backoff: Backoff
     max_records: int = MAX_BATCH_RECORDS
     crash_points: CrashPoints = NO_CRASH
+    pause: PauseWatch = field(default_factory=NeverPaused)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: RecordBatch | None = None
@@ -158,6 +160,9 @@ class Partition:
         unclassified = 0
         failures = 0
         while not self.leave.is_set():
+            if self.pause.is_paused:
+                await self.pause.over(self.leave)
+                continue
             try:
                 await self._apply(batch)
                 return True

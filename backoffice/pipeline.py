@@ -15,6 +15,7 @@ from event_store.lease import Holding, Leases
 from event_store.log import Bounds, Log
 from event_store.outbox import LaneStatus as OutboxLane
 from event_store.outbox import Outbox
+from event_store.pauses import Part, Pauses
 from event_store.record import TopicPartition
 from event_store.topics import TOPICS, partitions_of, versions
 from projections.completeness import Counted, Waiting, completeness
@@ -32,10 +33,12 @@ from .pipeline_status import (
     HandledHole,
     LaneStatus,
     PartitionStatus,
+    PauseStatus,
     PipelineStatus,
     StatusWithoutLog,
 )
 from .pipeline_trend import PipelineTrend
+from .standing_pauses import standing
 from .throughput import Look, Rates, Throughput
 
 
@@ -45,6 +48,7 @@ class _Stages:
     generation: int
     lanes: list[LaneStatus]
     partitions: list[PartitionStatus]
+    paused: list[PauseStatus]
 
     def look(self) -> Look:
         return Look(
@@ -56,7 +60,7 @@ class _Stages:
         )
 
     def stamp(self) -> CompletenessStamp:
-        one = completeness(self.asked_at, self._counted(), self._waiting())
+        one = completeness(self.asked_at, self._counted(), self._waiting(), is_paused=bool(self.paused))
         return CompletenessStamp(
             one.level.value,
             one.complete_up_to,
@@ -65,6 +69,7 @@ class _Stages:
             one.parked,
             one.missing,
             one.generation,
+            self.paused,
         )
 
     def _counted(self) -> Counted:
@@ -98,6 +103,7 @@ class Pipeline:
     """Of the back-office database."""
     cache: GuardedCache | None = None
     """What pages do without where it is broken."""
+    pauses: Mapping[Part, Pauses] = field(default_factory=dict)
     topics: Sequence[str] = tuple(topic.name for topic in TOPICS)
     """The topics that figures are counted from, in all their versions."""
     now_us: Callable[[], int] = _now_us
@@ -136,6 +142,7 @@ class Pipeline:
             generations=await self._generations(None),
             consumers=_at_work(holdings),
             cache=None if self.cache is None else await self.cache.status(),
+            paused=await standing(self.pauses),
         )
 
     async def completeness(self) -> CompletenessStamp:
@@ -152,7 +159,7 @@ class Pipeline:
         generation = await self.read_model.serving()
         progress = {one.tp: one for one in await self.read_model.progress(generation)}
         partitions = [await self._partition(tp, bounds[tp], progress.get(tp), asked_at) for tp in sorted(bounds)]
-        return _Stages(asked_at, generation, lanes, partitions)
+        return _Stages(asked_at, generation, lanes, partitions, await standing(self.pauses))
 
     async def _partitions(self) -> list[TopicPartition]:
         return partitions_of(versions(self.topics, await self.log.topics()))

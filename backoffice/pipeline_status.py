@@ -11,7 +11,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from event_store.pauses import Part
+
 from .guarded_cache import CacheStatus
+from .instants import utc_of
 
 NEWEST_DEAD_LETTERS = 1000
 """How many dead letters are looked at to name their reasons; how many there are in all is counted apart."""
@@ -87,6 +90,24 @@ class DeadLetterCount(Struct, frozen=True):
     newest_detail: str
 
 
+class PauseStatus(Struct, frozen=True):
+    """A part that an operator holds still."""
+
+    part: Annotated[str, Meta(description="relay, consumer or rebuild")]
+    since: datetime
+    who: str
+    why: str
+
+    @property
+    def work(self) -> str:
+        """What doesn't go on."""
+        return Part(self.part).work
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.work} is paused since {utc_of(self.since)} by {self.who}: {self.why}"
+
+
 class CompletenessStamp(Struct, frozen=True):
     """How far the figures speak for what happened. Stands beside every answer."""
 
@@ -97,6 +118,7 @@ class CompletenessStamp(Struct, frozen=True):
     parked: int
     missing: int
     generation: int
+    paused: list[PauseStatus] = []
 
 
 class PipelineStatus(Struct, frozen=True):
@@ -109,6 +131,10 @@ class PipelineStatus(Struct, frozen=True):
     consumers: Annotated[int, Meta(description="consumers at work")] = 0
     rates_over_s: Annotated[float | None, Meta(description="the time over which rates were measured")] = None
     cache: CacheStatus | None = None
+
+    @property
+    def paused(self) -> list[PauseStatus]:
+        return self.completeness.paused
 
     @property
     def waiting_rows(self) -> int:
@@ -155,3 +181,4 @@ class StatusWithoutLog(Struct, frozen=True):
     generations: list[GenerationStatus]
     consumers: int
     cache: CacheStatus | None
+    paused: list[PauseStatus] = []

@@ -8,15 +8,17 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from event_store.lease import owners_of
+from event_store.pauses import Part
 from projections.read_model import State
 from projections.rebuild import served_before
 from projections.rebuild_lease import LEASE
 
 from .instants import instant, instant_or_none
 from .pipeline import Pipeline
-from .pipeline_status import CompletenessStamp, GenerationStatus, PipelineStatus
+from .pipeline_status import CompletenessStamp, GenerationStatus, PauseStatus, PipelineStatus
 from .rebuild_lines import Compared, Outcome
 from .rebuilds import Rebuilds, Run
+from .standing_pauses import pause_of
 
 
 class RunStatus(Struct, frozen=True):
@@ -53,6 +55,7 @@ class RebuildStatus(Struct, frozen=True):
     run: Annotated[RunStatus | None, Meta(description="the one under way, or the last that this dashboard started")]
     left_behind: Annotated[int | None, Meta(description="a generation whose rebuild died; the next rebuild empties it")]
     earlier: Annotated[int | None, Meta(description="the generation that a rollback would let serve again")]
+    paused: Annotated[PauseStatus | None, Meta(description="who holds rebuilds still, those to come, too")] = None
 
 
 async def rebuild_status(pipeline: Pipeline, rebuilds: Rebuilds) -> RebuildStatus:
@@ -71,6 +74,7 @@ async def rebuild_status(pipeline: Pipeline, rebuilds: Rebuilds) -> RebuildStatu
         run=run,
         left_behind=building.number if building and is_left else None,
         earlier=before[0].number if before else None,
+        paused=await pause_of(pipeline.pauses, Part.REBUILD),
     )
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from event_store.codec import Codec
-from event_store.connect import file_of, open_leases, open_log, open_outbox, open_topic_admin
+from event_store.connect import file_of, open_leases, open_log, open_outbox, open_pauses, open_topic_admin
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.kafka_options import ONE_BROKER, KafkaOptions
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
+from event_store.pause_watch import PauseObserver, PauseWatch
+from event_store.pauses import Part, Pauses
 from event_store.topic_plan import TopicAdmin
 from event_store.topics import PARTITIONS
 
 from .kafka_settings import kafka_options
+from .pause_report import PauseReport
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +75,16 @@ class Stores:
         """Of the back-office database: partitions, and the one rebuild at a time."""
         return self._once("leases", lambda: open_leases(self.settings.backoffice_db_url))
 
+    def pauses(self, part: Part) -> Pauses:
+        """Those of the database that the part works with."""
+        settings = self.settings
+        url = settings.commerce_db_url if part is Part.RELAY else settings.backoffice_db_url
+        return Pauses(self._once(f"pauses of the {part}", lambda: open_pauses(url)))
+
+    def pause_watch(self, part: Part, observer: PauseObserver | None = None) -> PauseWatch:
+        """What it hears is logged where no `observer` is given."""
+        return PauseWatch(partial(self.pauses(part).paused, part), observer or PauseReport(part))
+
     def history(self) -> History:
         from event_store.archive import Archive
         from event_store.history import History
@@ -88,7 +102,8 @@ class Stores:
         """Its status names the cache, where there is one."""
         from .pipeline import Pipeline
 
-        return Pipeline(self.outbox(), self.log(), self.read_model(), self.leases(), cache)
+        pauses = {part: self.pauses(part) for part in Part}
+        return Pipeline(self.outbox(), self.log(), self.read_model(), self.leases(), cache, pauses)
 
     def projector(
         self, generation: int, *, serving: bool, took: Callable[[str, float], None] = lambda phase, seconds: None

@@ -15,7 +15,7 @@ from .log import Log
 from .log_copy import LogCopy
 from .outbox import Outbox
 from .postgres_address import POSTGRES, POSTGRES_FORM, check_postgres, is_postgres
-from .revisions import AUDIT, TOKENS, Applied, Revisions
+from .revisions import AUDIT, PAUSES, TOKENS, Applied, Revisions
 from .steps import Transactions
 from .this_machine import is_this_machine
 from .topic_plan import TopicAdmin
@@ -98,10 +98,17 @@ def open_leases(url: str) -> Leases:
 
 
 def open_shared(url: str) -> Transactions:
-    """The audit and the tokens of a database; its address as for `open_outbox`."""
-    from . import audit_tables, tokens
+    """The audit, the tokens and the pauses of a database; its address as for `open_outbox`."""
+    from . import audit_tables, pauses, tokens
 
-    return open_transactions(url, {AUDIT: audit_tables.SQLITE, TOKENS: tokens.SQLITE})
+    return open_transactions(url, {AUDIT: audit_tables.SQLITE, TOKENS: tokens.SQLITE, PAUSES: pauses.SQLITE})
+
+
+def open_pauses(url: str) -> Transactions:
+    """The pauses of a database, for who obeys them; its address as for `open_outbox`."""
+    from . import pauses
+
+    return open_transactions(url, {PAUSES: pauses.SQLITE})
 
 
 def open_transactions(url: str, tables: Mapping[Revisions, str]) -> Transactions:

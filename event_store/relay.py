@@ -24,6 +24,7 @@ from .events import RecordWithheld
 from .lane_tail import check_tail
 from .log import Log
 from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, Lane, Outbox
+from .pause_watch import NeverPaused, PauseWatch
 from .record import Record, TopicPartition
 
 GATHER_S = 0.005
@@ -76,6 +77,7 @@ class Relay:
     observer: RelayObserver
     backoff: Backoff = field(default_factory=Backoff)
     crash_points: CrashPoints = NO_CRASH
+    pause: PauseWatch = field(default_factory=NeverPaused)
     clock: Callable[[], float] = time.monotonic
     """Seconds, for this process's own intervals; leases live by the database's clock."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -92,7 +94,8 @@ class Relay:
         Storage that fails is tried again for ever.
         """
         interpreter.made_for_batches()
-        await ends_in_time(self._relay_until(stop), stop, self.settings.stop_timeout_s)
+        async with self.pause.watched():
+            await ends_in_time(self._relay_until(stop), stop, self.settings.stop_timeout_s)
 
     async def _relay_until(self, stop: asyncio.Event) -> None:
         failures = 0
@@ -135,13 +138,13 @@ class Relay:
         await self._acknowledge()
 
     async def _begin(self) -> None:
-        """Puts on its way what waits in lanes of which nothing is."""
+        """Puts on its way what waits in lanes of which nothing is, unless an operator holds it there."""
         if self.clock() >= self._renew_at:
             await self._renew()
         now_s = self.clock()
         self._retry_at = {tp: at_s for tp, at_s in self._retry_at.items() if at_s > now_s and tp in self._lanes}
         lanes = [lane for tp, lane in self._lanes.items() if tp not in self._retry_at and tp not in self._sending]
-        claimed = await self.outbox.claim(lanes, self.settings.max_pass_rows)
+        claimed = [] if self.pause.is_paused else await self.outbox.claim(lanes, self.settings.max_pass_rows)
         if claimed:
             self.crash_points.passing("relay.after_claim")
         elif not self._sending:
@@ -279,7 +282,10 @@ class Relay:
     async def _wait(self, stop: asyncio.Event) -> None:
         due_s = min([self._renew_at, *self._retry_at.values()], default=self._renew_at) - self.clock()
         timeout_s = max(0.001, min(due_s, self.settings.poll_s))
-        await first_of(self.outbox.wait_for_news(timeout_s), stop.wait())
+        if self.pause.is_paused:
+            await first_of(self.pause.over(stop), asyncio.sleep(timeout_s))
+        else:
+            await first_of(self.outbox.wait_for_news(timeout_s), stop.wait())
 
     async def _patiently(self, call: Awaitable[object]) -> None:
         """Once at start and end; where the storage is away, leases expire or are taken by themselves."""

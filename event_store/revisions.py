@@ -74,5 +74,6 @@ LEASES = Revisions("lease", Path(__file__).parent / "migrations")
 OUTBOX = Revisions("outbox", Path(__file__).parent / "migrations")
 AUDIT = Revisions("audit", Path(__file__).parent / "migrations")
 TOKENS = Revisions("token", Path(__file__).parent / "migrations")
-SHARED = (LEASES, AUDIT, TOKENS)
+PAUSES = Revisions("pause", Path(__file__).parent / "migrations")
+SHARED = (LEASES, AUDIT, TOKENS, PAUSES)
 """In both databases, so they don't tell one from the other."""

@@ -79,13 +79,15 @@ class Scope(StrEnum):
     METRICS = "metrics:read"
     LOG = "log:read"
     """The records themselves, with all that they say of customers."""
+    PAUSES = "pipeline:pause"
+    """Holding parts of the line still, and letting them go on."""
     COMMERCE = "commerce"
     """Everything of the commerce API."""
     EVENTS = "events:write"
     """Handing in events there, and nothing else."""
 
 
-DASHBOARD_SCOPES = frozenset({Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS})
+DASHBOARD_SCOPES = frozenset({Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS, Scope.PAUSES})
 COMMERCE_SCOPES = frozenset({Scope.COMMERCE, Scope.EVENTS, Scope.METRICS})
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
-from event_store.connect import open_shared, sqlite_path
+from event_store.connect import open_pauses, open_shared, sqlite_path
+from event_store.pauses import Part, Pauses
 from event_store.postgres_address import is_postgres
 from event_store.tokens import COMMERCE_SCOPES, Tokens
 
+from .backpressure import Backpressure
 from .commerce import Commerce
 from .token_gate import TokenGate
 
@@ -27,6 +30,16 @@ async def open_gate(url: str, *, wants_tokens: bool, open_probes: bool) -> Async
     transactions = open_shared(url)
     try:
         yield TokenGate(Tokens(transactions, COMMERCE_SCOPES), wants_tokens=wants_tokens, open_probes=open_probes)
+    finally:
+        await transactions.close()
+
+
+@asynccontextmanager
+async def open_pressure(url: str, max_rows: int, max_age_s: float) -> AsyncIterator[Backpressure]:
+    """That knows of the relay's pause, which is in the database at that address."""
+    transactions = open_pauses(url)
+    try:
+        yield Backpressure(max_rows, max_age_s, partial(Pauses(transactions).paused, Part.RELAY))
     finally:
         await transactions.close()
 

@@ -18,7 +18,7 @@ LATE_AFTER_S = 10.0
 class Level(StrEnum):
     OK = "ok"
     LATE = "late"
-    """Events wait longer than `LATE_AFTER_S`, or a lane fails to send. Nothing is lost."""
+    """Events wait longer than `LATE_AFTER_S`, a lane fails to send, or somebody paused the way. Nothing is lost."""
     BROKEN = "broken"
     """Events are missing from the log, or it is not the one that was counted, or counting stopped at something."""
 
@@ -63,12 +63,14 @@ class Counted:
     """A partition is not counted on until somebody has looked."""
 
 
-def completeness(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting]) -> Completeness:
+def completeness(
+    asked_at: datetime, counted: Counted, waiting: Sequence[Waiting], *, is_paused: bool = False
+) -> Completeness:
     """`asked_at` is when the outbox was read; nothing later is claimed."""
     present = [one for one in waiting if one.events]
     oldest = min((one.since for one in present if one.since is not None), default=asked_at)
     return Completeness(
-        level=_level(asked_at, counted, present),
+        level=_level(asked_at, counted, present, is_paused=is_paused),
         complete_up_to=min(oldest, asked_at),
         offset=counted.offset,
         on_their_way=sum(one.events for one in present),
@@ -78,9 +80,11 @@ def completeness(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting
     )
 
 
-def _level(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting]) -> Level:
+def _level(asked_at: datetime, counted: Counted, waiting: Sequence[Waiting], *, is_paused: bool) -> Level:
     if counted.missing or counted.log_changed or counted.stopped:
         return Level.BROKEN
+    if is_paused:
+        return Level.LATE
     for one in waiting:
         if one.failing or (one.since is not None and (asked_at - one.since).total_seconds() > LATE_AFTER_S):
             return Level.LATE

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from event_store.pause_watch import NeverPaused, PauseWatch
+
 
 @dataclass(slots=True)
 class Pace:
@@ -15,10 +17,15 @@ class Pace:
     records_per_s: float | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    pause: PauseWatch = field(default_factory=NeverPaused)
     _free_at_s: float = field(default=0.0)
 
     async def take(self, records: int) -> None:
-        """Returns when the records that were taken before have had their time. A batch is taken whole."""
+        """Returns when the records that were taken before have had their time, and nobody holds it still.
+
+        A batch is taken whole.
+        """
+        await self.pause.over()
         if self.records_per_s is None:
             return
         now_s = self.clock()

@@ -18,6 +18,7 @@ from backoffice.settings import Settings
 from backoffice.stores import Stores
 from backoffice.tracing import tracing
 from event_store.crash_points import CrashPoints
+from event_store.pauses import Part
 from event_store.topics import PARTITIONS
 
 
@@ -54,4 +55,5 @@ def _consumer(stores: Stores, report: ConsumerReport) -> Consumer:
         ),
         report,
         crash_points=stores.crash_points,
+        pause=stores.pause_watch(Part.CONSUMER),
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from backoffice.failures import CommandFailed
 from backoffice.pipeline import Pipeline
-from backoffice.pipeline_status import PipelineStatus
+from backoffice.pipeline_status import PauseStatus, PipelineStatus
 from event_store.errors import TransientError
+from event_store.pauses import Part
 
 POLL_S = 0.25
 """The longest between two looks; a commit of the consumer is looked at as soon as it is seen."""
@@ -40,7 +41,8 @@ async def drain(
     """Returns as soon as all that was accepted before one look is counted, or after `timeout_s` with what is left.
 
     Dead rows and dead letters don't hold it up; `remarks` names them. A server that is away is waited for, and
-    `hindered` is told so once. Raises CommandFailed if it still is after `timeout_s`.
+    `hindered` is told so once. Raises CommandFailed if it still is after `timeout_s`, and at once where somebody
+    paused the way of what is left.
     """
     deadline = None if timeout_s is None else clock() + timeout_s
     looks = _Looks(pipeline, show, hindered)
@@ -49,6 +51,8 @@ async def drain(
         left_s = POLL_S if deadline is None else deadline - clock()
         if status is not None and (status.is_drained or left_s <= 0):
             return Drained(status)
+        if status is not None and (pauses := in_the_way(status)):
+            raise CommandFailed(f"Not everything is counted, and can't be: {pauses[0].sentence}.", 1)
         if left_s <= 0:
             raise CommandFailed(f"Nobody can say whether everything is counted. {looks.trouble}", 1)
         await pipeline.read_model.wait_for_news(min(POLL_S, left_s))
@@ -73,6 +77,11 @@ class _Looks:
         self.trouble = ""
         self.show(status)
         return status
+
+
+def in_the_way(status: PipelineStatus) -> list[PauseStatus]:
+    """The pauses that something still to be counted would have to pass."""
+    return [one for one in status.paused if one.part == Part.CONSUMER or status.waiting_rows]
 
 
 def progress_line(status: PipelineStatus) -> str:

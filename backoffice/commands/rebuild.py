@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -25,6 +25,8 @@ from event_store.audit import Audit
 from event_store.backoff import dropped, first_of
 from event_store.crash_points import CrashPoints
 from event_store.errors import EventStoreError
+from event_store.pause_watch import PauseObserver, PauseWatch
+from event_store.pauses import Part, Pause
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Comparison
 from projections.pace import Pace
@@ -38,12 +40,16 @@ LINE_EVERY_S = 0.2
 T = TypeVar("T")
 
 
+class RunObserver(RebuildObserver, PauseObserver, Protocol):
+    """Hears of a rebuild and of its pauses."""
+
+
 class Cancelled(EventStoreError):
     """Somebody had it ended."""
 
 
 async def carried_out(
-    settings: Settings, order: Order, observer: RebuildObserver, stop: asyncio.Event, *, tells_of_cancel: bool = True
+    settings: Settings, order: Order, observer: RunObserver, stop: asyncio.Event, *, tells_of_cancel: bool = True
 ) -> Rebuilt:
     """Raises Cancelled where `stop` is set before it has switched, and what a rebuild raises.
 
@@ -54,11 +60,13 @@ async def carried_out(
         Stores(settings, CrashPoints.from_environment()) as stores,
         opened_audit(settings.backoffice_db_url) as audit,
     ):
-        job = _job(stores, settings, watched, order)
+        pause = stores.pause_watch(Part.REBUILD, observer)
+        job = _job(stores, settings, watched, order, pause)
         serving = await job.read_model.serving()
         await audit.record(order.started())
         try:
-            done = await _unless(stop, _work(job, order))
+            async with pause.watched():
+                done = await _unless(stop, _work(job, order))
         except EventStoreError as error:
             if watched.generation is None:
                 await _tell_of_failure(audit, order, error)
@@ -94,7 +102,7 @@ async def _tell_of_failure(audit: Audit, order: Order, error: EventStoreError) -
     await audit.record(order.failed(outcome, str(error).splitlines()[0]))
 
 
-def _job(stores: Stores, settings: Settings, observer: RebuildObserver, order: Order) -> Rebuild:
+def _job(stores: Stores, settings: Settings, observer: RebuildObserver, order: Order, pause: PauseWatch) -> Rebuild:
     return Rebuild(
         stores.read_model(),
         stores.history(),
@@ -106,7 +114,7 @@ def _job(stores: Stores, settings: Settings, observer: RebuildObserver, order: O
         keep_retired=settings.generations_kept,
         crash_points=stores.crash_points,
         lease_ttl_s=settings.lease_ttl_s,
-        pace=Pace(order.records_per_s),
+        pace=Pace(order.records_per_s, pause=pause),
     )
 
 
@@ -166,6 +174,12 @@ class ShownProgress:
     def switched(self, generation: int) -> None:
         """The command itself says so, with what it replaced."""
 
+    def paused(self, pause: Pause) -> None:
+        self._console.print(f"{pause.who} has paused rebuilding: {pause.why}. See `countinghouse resume rebuild`.")
+
+    def resumed(self) -> None:
+        self._console.print("The pause is over.")
+
     def end(self) -> None:
         """Leaves the terminal as it was."""
         if self._task is not None:
@@ -200,6 +214,12 @@ class ReportedProgress:
     def switched(self, generation: int) -> None:
         """The last line says so, with what it replaced."""
         self._say_progress()
+
+    def paused(self, pause: Pause) -> None:
+        """The status says so, to whoever reads these lines, too."""
+
+    def resumed(self) -> None:
+        """Progress says so."""
 
     def ended(self, done: Rebuilt) -> None:
         self._say(Ended(Outcome.SWITCHED, done.generation, done.replaced, done.records))

@@ -15,6 +15,7 @@ from backoffice.settings import Settings
 from backoffice.stores import Stores
 from backoffice.tracing import tracing
 from event_store.crash_points import CrashPoints
+from event_store.pauses import Part
 from event_store.relay import Relay, RelaySettings
 
 SECONDS_PER_DAY = 86_400
@@ -48,4 +49,5 @@ def _relay(stores: Stores, report: RelayReport) -> Relay:
         ),
         report,
         crash_points=stores.crash_points,
+        pause=stores.pause_watch(Part.RELAY),
     )

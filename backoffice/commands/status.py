@@ -61,6 +61,8 @@ def print_status(console: Console, status: PipelineStatus | StatusWithoutLog) ->
         console.print(Text(sentence(status.completeness), style=_STYLES[status.completeness.level]))
     else:
         console.print(Text(WITHOUT_LOG, style=_STYLES["broken"]))
+        for one in status.paused:
+            console.print(Text(f"{one.sentence}.", style=_STYLES["late"]))
     console.print(Group(*_parts(status)))
 
 
@@ -72,6 +74,7 @@ def sentence(stamp: CompletenessStamp) -> str:
         parts.append(f"{stamp.parked} parked")
     if stamp.missing:
         parts.append(f"{stamp.missing} missing from the log")
+    parts += [one.sentence for one in stamp.paused]
     return "; ".join(parts) + "."
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from backoffice.pipeline_status import PipelineStatus
+from backoffice.reason import MOST_REASON
+from event_store.pauses import LINE
 from projections.completeness import LATE_AFTER_S
 
 from .frame import Page, Sources
@@ -15,8 +17,9 @@ from .trend import trend_of
 
 async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
     status = await sources.pipeline.status()
+    filled = {"status": status, "stamp": status.completeness, "picker": False}
     trend = trend_of(sources.pipeline.trend.minutes(status.asked_at))
-    return {"status": status, "stamp": status.completeness, "picker": False, "trend": trend, **_summed(status)}
+    return {**filled, "trend": trend, **_summed(status), **_held(status)}
 
 
 def _summed(status: PipelineStatus) -> dict[str, Any]:
@@ -40,6 +43,13 @@ def _summed(status: PipelineStatus) -> dict[str, Any]:
         "counted_per_s": sum(counted) if counted else None,
         "late_after_s": LATE_AFTER_S,
     }
+
+
+def _held(status: PipelineStatus) -> dict[str, Any]:
+    """What can be paused, and what is; `trouble` and `why` are of a form that couldn't be carried out."""
+    paused = {one.part: one for one in status.paused}
+    parts = [(part, paused.get(part)) for part in LINE]
+    return {"parts": parts, "held": paused.keys(), "trouble": "", "why": "", "longest": MOST_REASON}
 
 
 PIPELINE = Page("/pipeline", "Pipeline", "pipeline.html", _fill, shows_figures=False)

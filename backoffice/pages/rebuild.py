@@ -9,8 +9,10 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from backoffice.instants import utc_of
+from backoffice.pause_desk import BadPause, PauseDesk
 from backoffice.pipeline import Pipeline
 from backoffice.problems import sentence
+from backoffice.reason import MOST_REASON
 from backoffice.rebuild_order import LONGEST_NOTE, MOST_RECORDS_PER_S, Order
 from backoffice.rebuild_status import rebuild_status
 from backoffice.rebuilds import NothingRuns, NotStarted, Rebuilds
@@ -18,6 +20,7 @@ from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.audit import Entry
+from event_store.pauses import Part, PauseRefused
 from projections.rebuild_lease import RebuildRunning
 
 from .forms import entry_of, fields, page, to
@@ -31,6 +34,8 @@ class BadOrder(ValueError):
 
 
 def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]:
+    desk = PauseDesk(pipeline.pauses)
+
     async def shown(status_code: int = 200, trouble: str = "", form: Form | None = None) -> Response[Any]:
         status = await rebuild_status(pipeline, rebuilds)
         is_refused = not rebuilds.running and rebuilds.last is not None and rebuilds.last.is_refused
@@ -41,6 +46,7 @@ def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]
             "trouble": trouble,
             "form": form or {},
             "longest": LONGEST_NOTE,
+            "longest_why": MOST_REASON,
             "fastest": MOST_RECORDS_PER_S,
             "when": utc_of,
             "lasting": _lasting,
@@ -55,24 +61,30 @@ def routes(rebuilds: Rebuilds, pipeline: Pipeline) -> Sequence[HTTPRouteHandler]
     async def act(request: WebRequest) -> Response[Any]:
         form = await fields(request)
         try:
-            await _acted(rebuilds, form, entry_of(request))
-        except BadOrder as error:
+            await _acted(rebuilds, desk, form, entry_of(request))
+        except (BadOrder, BadPause) as error:
             return await shown(422, sentence(error), form)
-        except (RebuildRunning, NothingRuns, NotStarted) as error:
+        except (RebuildRunning, NothingRuns, NotStarted, PauseRefused) as error:
             return await shown(409, sentence(error), form)
         return to("/rebuild")
 
     return [show, act]
 
 
-async def _acted(rebuilds: Rebuilds, form: Form, entry: Entry) -> None:
-    """Raises BadOrder, RebuildRunning, NothingRuns and NotStarted."""
+async def _acted(rebuilds: Rebuilds, desk: PauseDesk, form: Form, entry: Entry) -> None:
+    """Raises BadOrder, BadPause, RebuildRunning, NothingRuns, NotStarted and PauseRefused."""
     if form.get("act") == "cancel":
         await rebuilds.cancel(entry)
         return
+    if form.get("act") == "pause":
+        await desk.pause(Part.REBUILD, form.get("why", ""), entry)
+        return
+    if form.get("act") == "resume":
+        await desk.resume(Part.REBUILD, entry)
+        return
     order = _ORDERS.get(form.get("act", ""))
     if order is None:
-        raise BadOrder(f"no act {form.get('act', '')[:32]!r}; there are {', '.join(_ORDERS)}, cancel")
+        raise BadOrder(f"no act {form.get('act', '')[:32]!r}; there are {', '.join(_ORDERS)}, pause, resume, cancel")
     await rebuilds.start(order(rebuilds, form, entry))
 
 

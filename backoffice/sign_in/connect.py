@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from backoffice import saved_views
 from backoffice.revisions import SAVED_VIEWS, SIGN_IN
-from event_store import audit_tables, tokens
+from event_store import audit_tables, pauses, tokens
 from event_store.connect import open_transactions
-from event_store.revisions import AUDIT, TOKENS, Revisions
+from event_store.revisions import AUDIT, PAUSES, TOKENS, Revisions
 from event_store.steps import Transactions
 
 from . import account_tables
@@ -16,6 +16,7 @@ from . import account_tables
 OFFICE: Mapping[Revisions, str] = {
     AUDIT: audit_tables.SQLITE,
     TOKENS: tokens.SQLITE,
+    PAUSES: pauses.SQLITE,
     SIGN_IN: account_tables.SQLITE,
     SAVED_VIEWS: saved_views.SQLITE,
 }

@@ -35,6 +35,7 @@ DRIVERS = {
         "backoffice/command_line.py",
         "backoffice/access_commands.py",
         "backoffice/letter_commands.py",
+        "backoffice/pause_commands.py",
         "backoffice/options.py",
         "backoffice/rebuild_command.py",
         "backoffice/commands/docs.py",

@@ -156,7 +156,7 @@ def test_a_page_speaks_of_no_metric_that_is_not_there(page: str) -> None:
 
 def test_metrics_have_few_labels_and_none_that_grows() -> None:
     used = set().union(*KNOWN.values()) - OF_PROMETHEUS - {"le"}
-    assert used == {"topic", "partition", "group", "reason", "phase", "method", "route", "status", "version"}
+    assert used == {"topic", "partition", "part", "group", "reason", "phase", "method", "route", "status", "version"}
 
 
 @pytest.mark.parametrize(

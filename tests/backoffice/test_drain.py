@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
 from backoffice.commands.drain import drain, progress_line, remarks
+from backoffice.failures import CommandFailed
 from backoffice.pipeline_status import PipelineStatus
+from event_store.audit import Entry
 from event_store.events import RecordWithheld
+from event_store.pauses import Part
 from event_store.record import Record, TopicPartition
 from tests.web.shop import Shop, viewed
 
@@ -78,3 +83,33 @@ async def test_dead_letters_do_not_hold_it_up_but_are_named(shop: Shop) -> None:
     drained = await drain(shop.pipeline, timeout_s=0)
     assert drained.exit_code == 0
     assert remarks(drained) == ["  1 dead letters are kept and not counted; see `countinghouse status`"]
+
+
+PAUSED = Entry(who="ada", what="", reason="the broker moves")
+
+
+async def test_what_is_drained_is_so_whatever_is_paused(shop: Shop) -> None:
+    for part, pauses in shop.pauses.items():
+        await pauses.pause(part, PAUSED)
+    assert (await drain(shop.pipeline, timeout_s=0)).exit_code == 0
+
+
+async def test_it_says_at_once_that_it_can_not_end_where_something_waits_behind_a_pause(shop: Shop) -> None:
+    shop.accepts(*viewed(AUTUMN, "A"))
+    for part, work in ((Part.CONSUMER, "counting"), (Part.RELAY, "sending")):
+        await shop.pauses[part].pause(part, PAUSED)
+        with pytest.raises(CommandFailed, match=f"can't be: {work} is paused since .* by ada: the broker") as refused:
+            await asyncio.wait_for(drain(shop.pipeline), 5)
+        assert refused.value.code == 1
+        await shop.pauses[part].resume(part, PAUSED)
+
+
+async def test_a_pause_that_nothing_has_to_pass_any_more_does_not_hold_it_up(shop: Shop) -> None:
+    shop.accepts(*viewed(AUTUMN, "A"))
+    await shop.sends()
+    await shop.pauses[Part.RELAY].pause(Part.RELAY, PAUSED)
+    draining = asyncio.create_task(drain(shop.pipeline, timeout_s=30))
+    await asyncio.sleep(0.05)
+    assert not draining.done()
+    await shop.counts()
+    assert (await asyncio.wait_for(draining, 5)).exit_code == 0

@@ -12,8 +12,8 @@ from backoffice import saved_views
 from backoffice.revisions import SAVED_VIEWS, SIGN_IN
 from backoffice.sign_in import account_tables
 from backoffice.sign_in.connect import open_office
-from event_store import audit_tables, postgres_leases, postgres_outbox, tokens
-from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions
+from event_store import audit_tables, pauses, postgres_leases, postgres_outbox, tokens
+from event_store.revisions import AUDIT, LEASES, OUTBOX, PAUSES, TOKENS, Revisions
 from event_store.sqlite_leases import SqliteLeases
 from event_store.sqlite_outbox import SqliteOutbox
 from producer_api.revisions import COMMERCE
@@ -38,6 +38,7 @@ POSTGRES_DECLARED = {
     FIGURES: postgres_read_model.TABLES + postgres_figures.schema(PROJECTIONS),
     AUDIT: audit_tables.POSTGRES,
     TOKENS: tokens.POSTGRES,
+    PAUSES: pauses.POSTGRES,
     SIGN_IN: account_tables.POSTGRES,
     SAVED_VIEWS: saved_views.POSTGRES,
 }
@@ -83,7 +84,7 @@ async def test_migrated_accounts_are_as_those_that_a_dashboard_made(tmp_path: Pa
     path = tmp_path / "declared.db"
     await open_office(f"sqlite+aiosqlite:///{path}").close()
     migrated = Place(f"sqlite+aiosqlite:///{tmp_path / 'migrated.db'}")
-    await migrated.migrate(AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
+    await migrated.migrate(AUDIT, TOKENS, PAUSES, SIGN_IN, SAVED_VIEWS)
     assert await migrated.shape() == sqlite_shape(path)
 
 

@@ -14,6 +14,7 @@ from backoffice.sign_in.connect import open_office
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.sign_in import NotSignedIn, SignIn
 from event_store.audit import Audit, Entry
+from event_store.pauses import Part, Pauses
 from event_store.postgres_tables import compare, fill
 from event_store.sqlite_tables import held_tables
 from event_store.tokens import DASHBOARD_SCOPES, Tokens
@@ -22,7 +23,10 @@ from projections.sqlite_read_model import SqliteReadModel
 
 TEST = Entry(who="a test \u202e é", what="", reason="because")
 HERE = Caller("192.0.2.1", "a browser")
-TABLES = {"account", "account_session", "sign_in_try", "sign_in_turn", "api_token", "saved_view", "audit", "audit_head"}
+TABLES = {
+    *("account", "account_session", "sign_in_try", "sign_in_turn", "api_token"),
+    *("audit", "audit_head", "pause", "saved_view"),
+}
 
 
 async def test_who_is_signed_in_stays_so_and_the_audit_is_one_chain_with_what_follows(
@@ -39,6 +43,7 @@ async def test_who_is_signed_in_stays_so_and_the_audit_is_one_chain_with_what_fo
     who = await door.sign_in("bob", password, HERE)
     (_, text) = await Tokens(old, DASHBOARD_SCOPES).add("grafana", ["metrics:read"], 30, TEST)
     await SavedViews(old).add("a week", "/products", "range=7d&tz=UTC", TEST)
+    pause = await Pauses(old).pause(Part.CONSUMER, TEST)
     with held_tables(file) as held:
         assert await fill(held, postgres_url)
         compared = await compare(held, postgres_url)
@@ -50,9 +55,10 @@ async def test_who_is_signed_in_stays_so_and_the_audit_is_one_chain_with_what_fo
     assert (await there.sign_in("bob", password, HERE)).role is Role.OPERATOR
     assert await Tokens(new, DASHBOARD_SCOPES).holder(text) is not None
     assert await SavedViews(new).all() == await SavedViews(old).all()
-    assert await Audit(new).newer(0, 5) == await Audit(old).newer(0)
+    assert await Pauses(new).paused(Part.CONSUMER) == pause
+    assert await Audit(new).newer(0, 6) == await Audit(old).newer(0)
     verdict = await Audit(new).verify()
-    assert (verdict.rows, verdict.fault) == (6, "")
+    assert (verdict.rows, verdict.fault) == (7, "")
     passwords.close()
     for one in (old, new):
         await one.close()

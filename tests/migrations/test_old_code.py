@@ -20,7 +20,7 @@ from event_store.alembic_migration import migrate_sqlite
 from event_store.audit import Audit, Entry
 from event_store.connect import open_leases, open_outbox
 from event_store.outbox import Acknowledgement, Outbox
-from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS, Revisions
+from event_store.revisions import AUDIT, LEASES, OUTBOX, PAUSES, TOKENS, Revisions
 from event_store.tokens import DASHBOARD_SCOPES, Tokens
 from producer_api.revisions import COMMERCE
 from projections.catalogue import PROJECTIONS
@@ -118,7 +118,7 @@ async def test_figures_and_leases_go_on_and_open_while_their_tables_grow(
 async def test_accounts_tokens_and_the_audit_go_on_while_their_tables_grow(
     place: Place, widened: dict[Revisions, Revisions]
 ) -> None:
-    sets = (AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
+    sets = (AUDIT, TOKENS, PAUSES, SIGN_IN, SAVED_VIEWS)
     await place.migrate(*sets)
     (office, passwords, here) = (open_office(place.url), Passwords(), Caller("192.0.2.1"))
     (accounts, door, tokens) = (

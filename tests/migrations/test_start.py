@@ -14,7 +14,7 @@ from backoffice.databases import Database, commerce_database, require_head, watc
 from backoffice.failures import CommandFailed
 from backoffice.settings import Settings
 from backoffice.troubles import Troubles
-from event_store.revisions import LEASES, OUTBOX
+from event_store.revisions import LEASES, OUTBOX, PAUSES
 from event_store.sqlite_log import SqliteLog
 from event_store.sqlite_outbox import SqliteOutbox
 from producer_api.revisions import COMMERCE
@@ -27,8 +27,9 @@ from .places import Place
 SETTING = "COUNTINGHOUSE_BACKOFFICE_DB_URL"
 
 
-HEADS = "lease_0001, figures_0003, audit_0001, token_0001, sign_in_0001"
+HEADS = "lease_0001, pause_0001, figures_0003, audit_0001, token_0001, sign_in_0001"
 APPLIED = HEADS.replace("figures_0003", "figures_0001, figures_0002, figures_0003")
+COMMERCE_APPLIED = "pause_0001, audit_0001, token_0001, commerce_0001"
 NEWEST = {"figures": 3, "outbox": 2}
 """Revisions of those that have more than one."""
 
@@ -67,7 +68,7 @@ async def test_a_command_refuses_a_server_database_that_is_not_migrated_in_one_l
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     shown = empty_postgres_url.replace(PASSWORD.replace(" ", "%20"), "***")
-    sets = ["lease", "figures", *(["audit", "token", "sign_in"] if command == ["dashboard"] else [])]
+    sets = ["lease", "pause", "figures", *(["audit", "token", "sign_in"] if command == ["dashboard"] else [])]
     assert line == (
         f"{SETTING}: {shown} isn't migrated: it has {', '.join(f'nothing of {one}' for one in sets)}, and "
         f"{', '.join(f'{one}_{NEWEST.get(one, 1):04}' for one in sets)} is needed; run `countinghouse migrate`."
@@ -102,18 +103,15 @@ async def test_migrate_says_what_it_did_and_then_that_there_is_nothing_to_do(
 ) -> None:
     unchecked = shop.run("migrate", "--check")
     assert unchecked.returncode == 1
-    assert "to be migrated to audit_0001, token_0001, commerce_0001" in unchecked.stdout
+    assert "to be migrated to pause_0001, audit_0001, token_0001, commerce_0001" in unchecked.stdout
     assert f"to be migrated to {HEADS}" in unchecked.stdout
     assert await Place(empty_postgres_url).tables() == set()
     (commerce, backoffice) = shop.ok("migrate").splitlines()
-    assert (
-        commerce
-        == f"commerce database sqlite+aiosqlite:///{shop.commerce_db}: audit_0001, token_0001, commerce_0001 applied."
-    )
+    assert commerce == f"commerce database sqlite+aiosqlite:///{shop.commerce_db}: {COMMERCE_APPLIED} applied."
     assert backoffice.startswith("back-office database postgresql+asyncpg://postgres:***@127.0.0.1:")
     assert backoffice.endswith(f": {APPLIED} applied.")
     (commerce, backoffice) = shop.ok("migrate").splitlines()
-    assert commerce.endswith(": at head (lease_0001, outbox_0002, audit_0001, token_0001, commerce_0001).")
+    assert commerce.endswith(": at head (lease_0001, pause_0001, outbox_0002, audit_0001, token_0001, commerce_0001).")
     assert shop.ok("migrate", "--check").splitlines() == [commerce, backoffice]
     assert shop.ok("status").startswith("Complete up to")
 
@@ -171,7 +169,7 @@ async def test_what_the_api_and_the_relay_need_of_a_server_is_checked(empty_post
         with pytest.raises(CommandFailed, match=r"COUNTINGHOUSE_COMMERCE_DB_URL: .* nothing of outbox") as refused:
             await require_head([database])
         assert refused.value.code == 2
-    await Place(empty_postgres_url).migrate(LEASES, OUTBOX)
+    await Place(empty_postgres_url).migrate(LEASES, PAUSES, OUTBOX)
     assert await require_head([commerce_database(settings)]) == []
     with pytest.raises(CommandFailed, match="it has nothing of commerce, and commerce_0001 is needed"):
         await require_head([commerce_database(settings, COMMERCE)])

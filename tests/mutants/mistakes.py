@@ -1,4 +1,4 @@
-"""Eight mistakes of an earlier life of this house and an easy one, each as replacements in the source of a copy.
+"""Eight mistakes of an earlier life of this house and three easy ones, each as replacements in the source of a copy.
 
 A replacement names its text exactly and must be found exactly once: where the source has changed, it is to be written
 anew. `selection` are quick tests of the suite that turn red, each for its own reason.
@@ -28,6 +28,7 @@ class Mistake:
 
 INTERRUPTIONS = "tests/laws/test_interruptions.py::"
 FIGURES = "tests/laws/test_figures.py::"
+PAUSES = "tests/laws/test_pauses.py::"
 AWAY = "tests/laws/test_relay.py::test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so"
 
 MISTAKES = (
@@ -168,6 +169,29 @@ MISTAKES = (
             ),
         ),
         ("tests/laws/test_kept_figures.py::test_a_batch_that_changes_one_day_is_seen_in_what_is_kept",),
+        simulated=False,
+    ),
+    Mistake(
+        "a relay that an operator paused goes on sending",
+        (
+            Replacement(
+                "event_store/relay.py",
+                "        claimed = [] if self.pause.is_paused else await",
+                "        claimed = await",
+            ),
+        ),
+        (PAUSES + "test_a_paused_relay_sends_nothing_keeps_its_leases_and_then_sends_everything_once",),
+    ),
+    Mistake(
+        "a consumer that an operator paused goes on counting",
+        (
+            Replacement(
+                "backoffice/partition.py",
+                "            if self.pause.is_paused:\n",
+                "            if self.pause.is_paused and self.leave.is_set():\n",
+            ),
+        ),
+        (PAUSES + "test_a_paused_consumer_moves_no_position_keeps_its_leases_and_then_counts_everything_once",),
         simulated=False,
     ),
 )

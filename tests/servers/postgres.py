@@ -27,7 +27,7 @@ import asyncpg
 
 from backoffice.revisions import SAVED_VIEWS, SIGN_IN
 from event_store.connect import migrate
-from event_store.revisions import AUDIT, LEASES, OUTBOX, TOKENS
+from event_store.revisions import AUDIT, LEASES, OUTBOX, PAUSES, TOKENS
 from producer_api.postgres_emit import renew_emit
 from producer_api.revisions import COMMERCE
 from projections.revisions import FIGURES
@@ -35,7 +35,7 @@ from projections.revisions import FIGURES
 from .ports import free_port
 from .process import end, ends_with_parent
 
-EVERY_SET = (LEASES, OUTBOX, COMMERCE, FIGURES, AUDIT, TOKENS, SIGN_IN, SAVED_VIEWS)
+EVERY_SET = (LEASES, OUTBOX, COMMERCE, FIGURES, AUDIT, TOKENS, PAUSES, SIGN_IN, SAVED_VIEWS)
 PASSWORD = "no secret"  # noqa: S105 - of a server that lives for one test run
 START_TIMEOUT_S = 60.0
 PORT_ATTEMPTS = 5

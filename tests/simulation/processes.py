@@ -20,6 +20,8 @@ from event_store.embedded_topics import EmbeddedTopics
 from event_store.errors import EventStoreError, Stop, TransientError, UnknownTopic
 from event_store.history import History
 from event_store.log import Log
+from event_store.pause_watch import PauseWatch
+from event_store.pauses import Pause
 from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
 from event_store.topics import partitions_of
@@ -30,6 +32,7 @@ from projections.rebuild import NothingToRollBackTo, Rebuild
 from projections.rebuild_lease import RebuildRunning
 
 from .faults import Life
+from .signs import ClaimsUnpaused
 from .virtual_time import LIFE, SimulatedTask
 
 TOPICS = {"catalog-events": 2, "order-events": 2}
@@ -126,6 +129,12 @@ class Observed:
     def narrowed(self, tp: TopicPartition, first_offset: int, records: int, error: Exception) -> None:
         raise AssertionError(f"{tp}/{first_offset}: {error!r}") from error
 
+    def paused(self, pause: Pause) -> None:
+        self.tally[f"{pause.part.split()[0]} held by an operator"] += 1
+
+    def resumed(self) -> None:
+        self.tally["let go on by an operator"] += 1
+
     def resynced(self, tp: TopicPartition, next_offset: int) -> None:
         self.tally["batch refused, position read again"] += 1
 
@@ -158,9 +167,17 @@ class House:
         settings = RelaySettings(
             life.name, poll_s=3.0, max_pass_rows=self.max_pass_rows, keep_sent_s=20.0, clean_every_s=20.0
         )
-        (outbox, log) = (self.reach(shop, life), self.reach("log", life))
+        pause = self.pause_watch(f"relay of {shop}", life)
+        outbox: Any = ClaimsUnpaused(self.reach(shop, life), pause)
+        log = self.reach("log", life)
         backoff = Backoff(first_s=0.5, cap_s=10.0)
-        await Relay(outbox, log, self.codec, settings, self.observed, backoff, clock=self.clock, now=self.now).run(stop)
+        relay = Relay(outbox, log, self.codec, settings, self.observed, backoff, clock=self.clock, now=self.now)
+        relay.pause = pause
+        await relay.run(stop)
+
+    def pause_watch(self, part: str, life: Life) -> PauseWatch:
+        look = self.reach("pauses", life).paused
+        return PauseWatch(lambda: look(part), self.observed, every_s=3.0)
 
     async def consumer(self, life: Life, stop: asyncio.Event) -> None:
         read_model = self.reach("read model", life)
@@ -180,6 +197,7 @@ class House:
             ConsumerSettings(life.name, TOPICS, poll_s=3.0, max_records=self.max_records, note_every_s=10.0),
             self.observed,
             Backoff(first_s=0.5, cap_s=10.0),
+            pause=self.pause_watch("consumer", life),
             clock=self.clock,
         )
         await _make_topics(self.reach("log", life))

@@ -29,9 +29,11 @@ from .oracle import oracle_of
 from .processes import EVERY_TP, TOPICS, TPS, House, Observed, Process, rebuild_or_roll_back
 from .shops import MAX_RECORD_BYTES as SMALL_LOG_BYTES
 from .shops import Commerce, Partner, Shopper, serve_requests
+from .signs import Signs
 from .virtual_time import VirtualTimeLoop, run_virtual
 
 SHOPS = ("shop 1", "shop 2")
+PARTS = (*(f"relay of {shop}" for shop in SHOPS), "consumer")
 TROUBLE_S = 50.0
 REST_S = 45.0
 """After which nothing is on its way any more that was sent in the time of trouble."""
@@ -102,7 +104,13 @@ class World:
         clock = self.loop.now_us
         (log, read_model) = (MemoryLog(clock, max_record_bytes=SMALL_LOG_BYTES), MemoryReadModel(clock))
         outboxes = {shop: MemoryOutbox(TOPICS, clock, source=f"/{shop}") for shop in SHOPS}
-        self.targets = {"log": log, "read model": read_model, "leases": MemoryLeases(clock), **outboxes}
+        self.targets = {
+            "log": log,
+            "read model": read_model,
+            "leases": MemoryLeases(clock),
+            **outboxes,
+            "pauses": Signs(),
+        }
         self.targets |= {f"database of {shop}": Commerce(outbox) for shop, outbox in outboxes.items()}
         self.faults = Faults(self.random, self._rates(), self.loop.time, self.tally)
         self.watch = Watch(log, outboxes, read_model, self.tally)
@@ -197,6 +205,8 @@ class World:
             elif chance < 0.9:
                 place = self.random.choice(sorted(self.targets))
                 self.faults.take_away(place, self.random.choice((1.0, 10.0, 25.0)))
+            else:
+                self._hold(self.random.choice(PARTS), self.random.choice((5.0, 10.0, 25.0)))
 
     def _kill_and_start_again(self, process: Process, after_s: float) -> None:
         if not process.life.dead:
@@ -207,6 +217,10 @@ class World:
         self.tally[f"{process.name.split()[0]} paused {'past its lease' if seconds > 15 else 'for a moment'}"] += 1
         process.pause()
         self.loop.call_later(seconds, process.resume)
+
+    def _hold(self, part: str, seconds: float) -> None:
+        self.targets["pauses"].put_up(part)
+        self.loop.call_later(seconds, self.targets["pauses"].take_down, part)
 
     async def _sleep(self, seconds: float) -> None:
         """Lets the world go on, and looks every second whether a law is broken or a process has fallen."""
@@ -226,6 +240,7 @@ class World:
     async def _heal(self) -> None:
         """No fault any more; what is on its way still arrives; then the operator lets long records in, twice."""
         self.faults.heal()
+        self.targets["pauses"].held.clear()
         await self._sleep(REST_S)
         self.targets["log"]._max_record_bytes = MAX_RECORD_BYTES
         for shop in SHOPS:

@@ -33,6 +33,7 @@ from event_store.memory_leases import MemoryLeases
 from event_store.memory_log import MemoryLog
 from event_store.memory_outbox import MemoryOutbox
 from event_store.outbox import Acknowledgement
+from event_store.pauses import Part, Pauses
 from event_store.record import Record, TopicPartition
 from event_store.topics import TOPICS
 from projections.catalogue import PROJECTIONS
@@ -82,7 +83,12 @@ class Shop:
 
     @property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.outbox, self.log, self.read_model, self.leases, self.cache, now_us=self.clock)
+        return Pipeline(self.outbox, self.log, self.read_model, self.leases, self.cache, self.pauses, now_us=self.clock)
+
+    @property
+    def pauses(self) -> dict[Part, Pauses]:
+        (here, there) = (self.visitors.transactions, self.visitors.commerce)
+        return {part: Pauses(there if part is Part.RELAY else here, self.clock) for part in Part}
 
     @property
     def history(self) -> History:

@@ -303,3 +303,32 @@ async def test_the_api_says_it_with_the_completeness_and_is_described(shop: Shop
     assert answer["run"]["comparison"]["differences"][0]["product"] == HOSTILE_ID
     assert answer["generations"][0]["state"] == "serving"
     assert described["operationId"] == "rebuild"
+
+
+async def test_a_rebuild_is_paused_and_resumed_and_the_page_says_by_whom_and_why(shop: Shop) -> None:
+    async with desk(shop, f"{says(Begun(2), Progressed(250, 1000))}; {WAITS}") as one:
+        assert 'value="pause"' not in await one.text()
+        refused = await one.sends("resume")
+        await one.starts()
+        await one.said()
+        assert 'value="pause"' in await one.text()
+        no_reason = await one.sends("pause", why=" ")
+        done = [await one.sends("pause", why="it is <b>noon</b>"), await one.sends("pause", why="again")]
+        paused = (await one.client.get("/rebuild")).text
+        answer = (await one.client.get("/api/rebuild")).json()["paused"]
+        async with shop.browser(role=Role.VIEWER, rebuilds=one.rebuilds) as client:
+            seen = (await client.get("/rebuild")).text
+        done += [await one.sends("resume")]
+        after = await one.text()
+    assert (refused.status_code, no_reason.status_code) == (409, 422)
+    assert [answer.status_code for answer in done] == [303, 409, 303]
+    for page in (paused, seen):
+        assert "by <bdi>operator</bdi>: <bdi>it is &lt;b&gt;noon&lt;/b&gt;</bdi>" in page
+    assert ('value="resume"' in paused, 'value="resume"' in seen) == (True, False)
+    assert (answer["part"], answer["who"]) == ("rebuild", "operator")
+    assert "Rebuilding is paused" not in after
+    rows = [row.what for row in await shop.visitors.office.audits["backoffice"].older()]
+    assert [what for what in rows if what in ("rebuild.paused", "rebuild.resumed")] == [
+        "rebuild.resumed",
+        "rebuild.paused",
+    ]
