@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from event_store.pauses import Pause
 from producer_api.app import create_app
 from producer_api.refusals import KINDS
 from tests.servers.commerce import SQLITE
@@ -92,6 +93,18 @@ async def test_while_too_much_waits_only_orders_are_taken(
     (counter.pressure.max_rows, counter.pressure.max_age_s) = (1000, 60.0)
     await counter.pressure.refresh(counter.commerce)
     assert (await counter.view()).status_code == 202
+
+
+async def test_behind_a_paused_relay_rows_may_grow_old_but_not_many(counter: Counterside) -> None:
+    async def paused() -> Pause:
+        return Pause("relay", "ada", "the broker moves", 0)
+
+    (counter.pressure.max_age_s, counter.pressure.look) = (0.0, paused)
+    await counter.pressure.refresh(counter.commerce)
+    assert (await counter.view()).status_code == 202
+    counter.pressure.max_rows = 1
+    await counter.pressure.refresh(counter.commerce)
+    assert "An operator has paused the relay" in problem(await counter.view(), 503, "outbox-backlog")["detail"]
 
 
 async def test_the_api_looks_at_the_backlog_by_itself(counter: Counterside) -> None:
