@@ -23,7 +23,7 @@ AXE := backoffice/frontend/node_modules/axe-core/axe.min.js
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
 
-test: check $(VENV)/kafka/whole $(VENV)/axe chromium
+test: check $(VENV)/kafka/whole $(AXE) chromium
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/installed-test
@@ -61,9 +61,8 @@ $(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
 	@touch $@
 
 # What the browser looks at the pages with. Their build brings it, where it isn't there from a source distribution.
-$(VENV)/axe: backoffice/frontend/package-lock.json | $(VENV)/installed-test
-	@test -f $(AXE) || (cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm ci --no-progress --loglevel=error)
-	@test -f $(AXE) && touch $@
+$(AXE): | $(VENV)/installed-test
+	cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm ci --no-progress --loglevel=error
 
 # The browser of the tests, where the machine has none.
 chromium:

@@ -31,6 +31,23 @@ async def test_no_page_of_the_dashboard_is_forgotten_here() -> None:
     assert {path for path in paths if not path.startswith(NO_PAGES)} == set(PAGES)
 
 
+async def test_what_no_page_may_do_is_noticed(visiting: Visiting) -> None:
+    visit = await visiting()
+    for deed, noticed in (
+        ("document.body.append(Object.assign(document.createElement('script'), {text: 'alert(1)'}))", "error: "),
+        ("alert(1)", "dialog: 1"),
+        ("fetch('http://localhost:1/').catch(() => 0)", "error: "),
+        ("setTimeout(() => { throw new Error('one') })", "script: one"),
+    ):
+        await visit.to("/")
+        await visit.page.evaluate(deed)
+        await visit.page.wait_for_timeout(100)
+        assert any(one.startswith(noticed) for one in visit.complaints), (deed, visit.complaints)
+        visit.complaints.clear()
+    await visit.page.evaluate("document.querySelector('h1').setAttribute('onclick', '')")
+    assert len(await visit.foreign_elements()) == 1
+
+
 @EACH
 async def test_a_page_has_nothing_foreign_in_it_and_axe_finds_nothing_and_it_fits_a_telephone(
     visiting: Visiting, address: str

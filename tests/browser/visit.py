@@ -9,6 +9,7 @@ from playwright.async_api import ConsoleMessage, Dialog, Page, Request
 
 BY_ITSELF = ("data:", "blob:", "about:")
 """What is asked of nobody."""
+NOT_LOADED = "Failed to load resource"
 
 FOREIGN = """() => [...document.querySelectorAll("*")].filter((one) =>
   (one.localName === "script" && !one.src.startsWith(location.origin + "/static/dist/"))
@@ -45,7 +46,8 @@ class Visit:
         return found
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and message.location["url"] != self.opening:
+        is_its_answer = message.text.startswith(NOT_LOADED) and message.location["url"] == self.opening
+        if message.type in ("error", "warning") and not is_its_answer:
             self.complaints.append(f"{message.type}: {message.text}")
 
     async def _dialog(self, dialog: Dialog) -> None:
