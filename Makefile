@@ -1,5 +1,5 @@
 # make run       the living shop: prints the dashboard's address, Ctrl-C stops everything
-# make test      everything that must hold; needs Java and Maven too, for a real Kafka
+# make test      everything that must hold; needs Java and Maven too, for a real Kafka, and Chromium, which root has installed
 # make cluster   the living shop on Kafka, PostgreSQL and Valkey, which it starts here and stops again; needs Java and Maven
 # make pictures  docs/pictures anew, from the living shop; needs Chromium
 # All need Python >= 3.11 and the package registries (PyPI, npm), and install into .venv. `make PYTHON=python3.13 run` chooses one.
@@ -16,12 +16,14 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # What the dashboard's scripts and styles are built from, by the hook that the installation runs.
 FRONTEND := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/frontend/src/*)
 
-.PHONY: run test check cluster docs pictures lock clean
+AXE := backoffice/frontend/node_modules/axe-core/axe.min.js
+
+.PHONY: run test check chromium cluster docs pictures lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
 
-test: check $(VENV)/kafka/whole
+test: check $(VENV)/kafka/whole $(AXE) chromium
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/installed-test
@@ -57,6 +59,17 @@ $(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
 	mvn --quiet --batch-mode --file tests/servers/pom.xml dependency:copy-dependencies \
 		-DoutputDirectory='$(abspath $(VENV))/kafka'
 	@touch $@
+
+# What the browser looks at the pages with. Their build brings it, where it isn't there from a source distribution.
+$(AXE): | $(VENV)/installed-test
+	cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm ci --no-progress --loglevel=error
+
+# The browser of the tests, where the machine has none.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		command -v apt-get >/dev/null && test "$$(id -u)" = 0 || { \
+			echo 'make test drives a real browser: it needs Chromium (package chromium: apt-get install chromium).' >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'

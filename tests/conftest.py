@@ -29,8 +29,9 @@ TOGETHER = (
     "tests/scenarios/test_the_half_year.py",
     "tests/scenarios/test_the_cluster.py",
     "tests/engines/test_three_brokers.py",
+    "tests/browser/",
 )
-"""Files whose tests share something that costs minutes to make, so that one worker runs them all, and first."""
+"""Files and folders whose tests share something that is costly to make, so that one worker runs them all, and first."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -40,8 +41,7 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return file if file in TOGETHER else nodeid
+            return next((shared for shared in TOGETHER if nodeid.startswith(shared)), nodeid)
 
     return Scheduling(config, log)
 

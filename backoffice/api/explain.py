@@ -17,6 +17,7 @@ from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
+from projections.catalogue import METRICS
 from projections.explain import Explainer
 from projections.periods import QuestionError, range_named
 
@@ -58,7 +59,10 @@ class ExplainAnswer(Struct, frozen=True):
     next: Annotated[str | None, Meta(description="give it as `after` for the events that follow; null at the end")]
 
 
-Metric = Annotated[str, QueryParameter(description="a metric of /api/figures that is no ratio")]
+Metric = Annotated[
+    str,
+    QueryParameter(description="a metric of /api/figures that is no ratio", enum=[metric.name for metric in METRICS]),
+]
 Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
 Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
 Currency = Annotated[str | None, QueryParameter(description="e.g. GBP; default: each")]

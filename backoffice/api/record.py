@@ -6,6 +6,7 @@ from typing import Annotated
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
@@ -19,9 +20,11 @@ from event_store.history import History
 from event_store.record import TopicPartition
 from event_store.tokens import Scope
 
-Topic = Annotated[str, QueryParameter(description="e.g. order-events")]
-Partition = Annotated[int, QueryParameter(ge=0, le=2**31)]
-Offset = Annotated[int, QueryParameter(ge=0, le=2**62)]
+Topic = Annotated[
+    str, QueryParameter(description="a topic or a version of it", examples=[Example(value="order-events")])
+]
+Partition = Annotated[int, QueryParameter(ge=0, le=2**31, examples=[Example(value=0)])]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**62, examples=[Example(value=0)])]
 
 
 class RecordAnswer(Struct, frozen=True):

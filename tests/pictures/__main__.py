@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +19,10 @@ from pathlib import Path
 
 import httpx
 
+from tests.browser.chromium import NoBrowser, program
 from tests.servers.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 RECORDS = 60_000
 """What the month brings at least; then there is something to see."""
 PATIENCE_S = 300.0
@@ -90,9 +89,10 @@ def take(browser: str, url: str, look: str, file: Path, profile: Path) -> None:
 
 
 def main() -> None:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise SystemExit(f"Pictures need a browser: none of {', '.join(BROWSERS)} is installed.")
+    try:
+        browser = program()
+    except NoBrowser as error:
+        raise SystemExit(str(error)) from error
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="countinghouse-pictures-") as folder, living_shop(Path(folder)) as address:
         take(browser, address, "light", Path(folder) / "warm.png", Path(folder) / "profile")  # It fetches the scripts.

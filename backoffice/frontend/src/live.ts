@@ -83,23 +83,22 @@ function moved(): void {
   if (!asking) askIn(Math.max(0, restUntil - performance.now()));
 }
 
-// The server tells when figures have moved. A hidden page listens to nothing: a browser has few connections to give.
+// The server tells when figures have moved. A hidden page listens to nothing, and neither does one that shows nothing
+// live: a browser has few connections to give. A refusal (too many pages listen) ends a stream for good; the browser
+// comes back from anything else by itself.
 let stream: EventSource | null = null;
 
 function listen(): void {
+  const wanted = !document.hidden && document.querySelector("[data-live]") !== null;
+  if (wanted === (stream !== null)) return;
   stream?.close();
-  stream = null;
-  if (document.hidden) return;
-  stream = new EventSource("/live");
-  stream.addEventListener("figures", moved);
-  stream.addEventListener("error", () => {
-    // A refusal (too many pages listen) ends a stream for good; the browser comes back from anything else by itself.
-    if (stream?.readyState === EventSource.CLOSED) stream = null;
-  });
+  stream = wanted ? new EventSource("/live") : null;
+  stream?.addEventListener("figures", moved);
 }
 
 askIn(EVERY_MS);
 listen();
+document.addEventListener("htmx:after:swap", listen);
 document.addEventListener("visibilitychange", () => {
   listen();
   if (!document.hidden) moved();
