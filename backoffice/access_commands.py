@@ -120,7 +120,7 @@ def add_token(
 ) -> None:
     """Make a token and print it, this once.
 
-    Scopes: figures:read, status:read, log:read (dashboard); commerce, events:write (commerce API);
+    Scopes: figures:read, status:read, log:read, pipeline:pause (dashboard); commerce, events:write (commerce API);
     metrics:read (either).
     """
     from .commands.tokens import made

@@ -79,7 +79,12 @@ async def test_the_last_use_is_known_to_a_minute(tokens: Tokens, place: Place) -
 @pytest.mark.parametrize(
     ("title", "scopes", "days", "words"),
     [
-        ("till", ["commerce"], 30, "no scope 'commerce'; there are figures:read, log:read, metrics:read, status:read"),
+        (
+            "till",
+            ["commerce"],
+            30,
+            "no scope 'commerce'; there are figures:read, log:read, metrics:read, pipeline:pause, status:read",
+        ),
         ("till", ["everything"], 30, "no scope 'everything'"),
         ("till", [], 30, "needs a scope"),
         (" ", ["status:read"], 30, "needs a title"),
