@@ -30,6 +30,7 @@ PAGES: Mapping[str, Sequence[str]] = {
     "/dead-letters": ["/dead-letters?state=all"],
     "/dead-letter": [_at("/dead-letter", **PLACE)],
     "/rebuild": ["/rebuild"],
+    "/saved-views": ["/saved-views"],
     "/events": ["/events", _at("/events", q=HOSTILE_ID)],
     "/record": [_at("/record", **PLACE), _at("/record", topic="order-events", partition=0, offset=0)],
     "/audit": ["/audit?of=backoffice", "/audit?of=commerce"],

@@ -29,7 +29,14 @@ BEFORE_THE_FIGURES = [
     *("Skip to the figures", "Countinghouse", "Overview", "Products", "Pipeline", "Events"),
     *("Audit", "Users", "Tokens", "ada", "Sign out"),
     *("Go to… Ctrl K", "System", "Light", "Dark", "Keys"),
-    *("Range: Today", "Compared with: The period before", "Time zone: UTC", "Copy link", "Download"),
+    *(
+        "Range: Today",
+        "Compared with: The period before",
+        "Time zone: UTC",
+        "Saved views: Saved",
+        "Copy link",
+        "Download",
+    ),
     *("Product id or name", "Search"),
 ]
 
