@@ -1,10 +1,10 @@
-"""How long the events behind one figure take to find and to show, with a million events of a year in the log.
+"""How long the events behind one figure take to find and to show, with a million events of 300 days in the log.
 
     python -m benchmarks.explain [--events 1000000]
 
-Asks for cells of one product: its views of a day, and what it earned in a day and in a year. Each is explained, and the
-first hundred of its events are named, as the page does. Prints p50 and p95 from the log's decoded end alone, as after a
-start without an archive, and from the archive with the end that isn't sealed yet.
+Asks for cells of one product: its views of a day, and what it earned in a day and in all. Each is explained, and the
+first hundred of its events are named, as the page does. Prints p50 and p95, from the archive and the end of the log that isn't
+sealed yet, and how long one takes where nothing is sealed, so that the whole log is decoded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from projections.sqlite_read_model import SqliteReadModel
 from .counting import Sequences, count, fill, in_folder
 from .shop_events import PRODUCTS, START, partitions, rows
 
-DAYS = 365
+DAYS = 300
 CELLS = 40
 SEGMENT_RECORDS = 20_000
 """As COUNTINGHOUSE_ARCHIVE_SEGMENT_RECORDS is by default."""
@@ -47,10 +47,11 @@ class Cell:
     days: int
 
 
+VIEWS_OF_A_DAY = Cell("views", 1)
 CELL: Mapping[str, Cell] = {
-    "views of one product in one day": Cell("views", 1),
+    "views of one product in one day": VIEWS_OF_A_DAY,
     "gross revenue of one product in one day": Cell("gross_minor", 1),
-    "gross revenue of one product in the year": Cell("gross_minor", DAYS),
+    "gross revenue of one product in 300 days": Cell("gross_minor", DAYS),
 }
 
 
@@ -92,7 +93,8 @@ async def measure(folder: Path, events: int) -> None:
     codec = Codec()
     history = History(log, Archive(folder / "archive", codec), codec)
     read_model = SqliteReadModel(folder / "backoffice.db", PROJECTIONS)
-    await show("from the log alone", Explainer(read_model, history, FIGURES))
+    (unsealed, _) = await timed(Explainer(read_model, history, FIGURES), [some(VIEWS_OF_A_DAY, random.Random(1))])
+    print(f"one from the log alone: {unsealed[0]:,.0f} ms")
     sealed = await Archiver(history, Silence(), min_records=SEGMENT_RECORDS).seal_all()
     await show(f"from {len(sealed)} segments of the archive and the rest", Explainer(read_model, history, FIGURES))
     await read_model.close()
