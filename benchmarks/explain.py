@@ -3,8 +3,8 @@
     python -m benchmarks.explain [--events 1000000]
 
 Asks for cells of one product: its views of a day, and what it earned in a day and in all. Each is explained, and the
-first hundred of its events are named, as the page does. Prints p50 and p95, from the archive and the end of the log that isn't
-sealed yet, and how long one takes where nothing is sealed, so that the whole log is decoded.
+first hundred of its events are named, as the page does. Prints p50 and p95, from the archive and the end of the log
+that isn't sealed yet, and how long one takes where nothing is sealed, so that the whole log is decoded.
 """
 
 from __future__ import annotations
