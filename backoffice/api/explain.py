@@ -17,8 +17,8 @@ from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
-from projections.catalogue import METRICS
 from projections.explain import Explainer
+from projections.figures import COLUMNS
 from projections.periods import QuestionError, range_named
 
 from .parameters import First, Last, Zone
@@ -61,7 +61,7 @@ class ExplainAnswer(Struct, frozen=True):
 
 Metric = Annotated[
     str,
-    QueryParameter(description="a metric of /api/figures that is no ratio", enum=[metric.name for metric in METRICS]),
+    QueryParameter(description="a metric of /api/figures that is no ratio", enum=[one.name for one in COLUMNS]),
 ]
 Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
 Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
