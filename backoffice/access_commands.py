@@ -120,8 +120,8 @@ def add_token(
 ) -> None:
     """Make a token and print it, this once.
 
-    Scopes: figures:read, status:read, log:read, pipeline:pause (dashboard); commerce, events:write (commerce API);
-    metrics:read (either).
+    Scopes: figures:read, status:read, log:read, audit:read, pipeline:pause (dashboard); commerce, events:write
+    (commerce API); metrics:read (either).
     """
     from .commands.tokens import made
     from .commands.users import at_the_machine

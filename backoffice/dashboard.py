@@ -29,6 +29,7 @@ from projections.kept_figures import MOST_ROWS, KeptFigures
 from projections.periods import zone_named
 
 from . import health, metrics
+from .api import audit as api_audit
 from .api import dead_letters as api_dead_letters
 from .api import events as api_events
 from .api import explain as api_explain
@@ -212,6 +213,7 @@ def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandl
         *users.routes(gate.office),
         *tokens.routes(gate.office, sources.pipeline.now_us),
         audit.route(gate.office),
+        api_audit.route(gate.office),
         *saved_views.routes(gate.office.views, PAGES, sources),
         api_saved_views.route(gate.office.views),
     ]

@@ -79,6 +79,7 @@ class Scope(StrEnum):
     METRICS = "metrics:read"
     LOG = "log:read"
     """The records themselves, with all that they say of customers."""
+    AUDIT = "audit:read"
     PAUSES = "pipeline:pause"
     """Holding parts of the line still, and letting them go on."""
     COMMERCE = "commerce"
@@ -87,7 +88,7 @@ class Scope(StrEnum):
     """Handing in events there, and nothing else."""
 
 
-DASHBOARD_SCOPES = frozenset({Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS, Scope.PAUSES})
+DASHBOARD_SCOPES = frozenset({Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS, Scope.AUDIT, Scope.PAUSES})
 COMMERCE_SCOPES = frozenset({Scope.COMMERCE, Scope.EVENTS, Scope.METRICS})
 
 

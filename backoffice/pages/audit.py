@@ -8,34 +8,26 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from backoffice.audit_asked import audit_named, row_named
 from backoffice.instants import utc
 from backoffice.sign_in.access import needs
+from backoffice.sign_in.desk import BACKOFFICE
 from backoffice.sign_in.gate import Office
 from backoffice.sign_in.roles import Role
-from backoffice.whole_number import whole_number
-from projections.periods import QuestionError
 
 from .forms import page
 from .frame import WebRequest
 
 ROWS_A_PAGE = 50
-BACKOFFICE = "backoffice"
-
-
-class UnknownAudit(QuestionError):
-    """No such audit, or no such place in it."""
 
 
 def route(office: Office) -> HTTPRouteHandler:
     @get("/audit", include_in_schema=False, opt=needs(Role.OPERATOR))
     async def show(request: WebRequest) -> Response[Any]:
         of = request.query_params.get("of", BACKOFFICE)
-        if of not in office.audits:
-            raise UnknownAudit(f"no audit {of[:32]!r}; there are {', '.join(office.audits)}")
-        row = request.query_params.get("before", "")
-        trouble = UnknownAudit(f"no row {row[:32]!r}; rows are numbered from 1")
-        before = whole_number(row, 18, trouble) if row else None
-        rows = list(await office.audits[of].older(before, ROWS_A_PAGE + 1))
+        audit = audit_named(office.audits, of)
+        before = row_named(request.query_params.get("before", ""))
+        rows = list(await audit.older(before, ROWS_A_PAGE + 1))
         more = rows[ROWS_A_PAGE:]
         shown = rows[:ROWS_A_PAGE]
         later = f"?{urlencode({'of': of, 'before': shown[-1].number})}" if more else None

@@ -83,7 +83,7 @@ async def test_the_last_use_is_known_to_a_minute(tokens: Tokens, place: Place) -
             "till",
             ["commerce"],
             30,
-            "no scope 'commerce'; there are figures:read, log:read, metrics:read, pipeline:pause, status:read",
+            "no scope 'commerce'; there are audit:read, figures:read, log:read, metrics:read, pipeline:pause, status",
         ),
         ("till", ["everything"], 30, "no scope 'everything'"),
         ("till", [], 30, "needs a scope"),

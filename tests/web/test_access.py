@@ -62,6 +62,7 @@ MATRIX: Mapping[str, Role | None] = {
     "GET /figures.parquet": Role.ANALYST,
     "GET /figures.xlsx": Role.ANALYST,
     "GET /audit": Role.OPERATOR,
+    "GET /api/audit": Role.OPERATOR,
     "GET /users": Role.ADMIN,
     "POST /users": Role.ADMIN,
     "POST /users/{name:str}/{act:str}": Role.ADMIN,
@@ -165,6 +166,9 @@ SCOPED = {
     "/schema/openapi.json": Scope.FIGURES,
     "/api/status": Scope.STATUS,
     "/api/rebuild": Scope.STATUS,
+    "/api/status/trend": Scope.STATUS,
+    "/api/saved-views": Scope.FIGURES,
+    "/api/audit": Scope.AUDIT,
 }
 
 
@@ -173,7 +177,7 @@ async def token(shop: Shop, *scopes: Scope, api: str = "dashboard", days: int = 
     return {"Authorization": f"Bearer {text}"}
 
 
-@pytest.mark.parametrize("scope", [Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS])
+@pytest.mark.parametrize("scope", [Scope.FIGURES, Scope.STATUS, Scope.LOG, Scope.METRICS, Scope.AUDIT])
 async def test_a_token_opens_what_its_scope_is_for_and_nothing_else(shop: Shop, scope: Scope) -> None:
     headers = await token(shop, scope)
     async with shop.browser(role=None) as client:

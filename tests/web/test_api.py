@@ -61,6 +61,7 @@ async def test_the_api_is_described_with_its_parameters_and_its_problems(shop: S
     async with shop.browser() as client:
         schema: dict[str, Any] = (await client.get("/schema/openapi.json")).json()
     assert sorted(schema["paths"]) == [
+        "/api/audit",
         "/api/dead-letters",
         "/api/events",
         "/api/explain",
