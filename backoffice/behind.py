@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from event_store.buckets import BUCKET_S
 from projections.explain import Explainer
 from projections.explained import Asked, Contribution, Explanation
 from projections.figures import PERIODS, SumTooLarge
@@ -16,6 +18,13 @@ EVENTS_A_PAGE = 100
 
 class NoSuchStep(QuestionError):
     """A step of a range is written as figures by that interval name it."""
+
+
+class BadMoment(QuestionError):
+    """Figures are kept in quarters of an hour, and so a range ends with one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text[:32]!r} begins no quarter of an hour; write it as 2011-03-27T14:15+01:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,18 @@ class EventsBehind:
     """The number of the first of them, from 0."""
 
 
+def bucket_named(text: str) -> int:
+    """The beginning of a quarter of an hour, as `2011-03-27T14:15+01:00`. Raises BadMoment."""
+    try:
+        moment = datetime.fromisoformat(text)
+        second = moment.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise BadMoment(text) from error
+    if moment.tzinfo is None or second % BUCKET_S or not ALL_TIME[0] <= second <= ALL_TIME[1] + BUCKET_S:
+        raise BadMoment(text)
+    return int(second)
+
+
 async def events_behind(
     explainer: Explainer, asked: FigureAsked, first: int = 0, most: int = EVENTS_A_PAGE
 ) -> Sequence[EventsBehind]:
@@ -67,6 +88,8 @@ async def _periods(explainer: Explainer, asked: FigureAsked) -> list[Period]:
     if asked.step is None:
         return whole(zone, extent, asked.days)
     (kind, name) = asked.step
+    if kind not in PERIODS:
+        raise NoSuchStep(f"there is no step {kind[:32]!r}; there are {', '.join(PERIODS)}")
     # Days that are asked for may have no figures; without them there is nothing beyond the figures to look at.
     reach = (ALL_TIME[0] if asked.days.first else extent[0], ALL_TIME[1] if asked.days.last else extent[1])
     found = [one for one in PERIODS[kind](zone, reach, asked.days) if one.label == name]

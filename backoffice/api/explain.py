@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from litestar import get
@@ -9,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from backoffice.behind import EventsBehind, FigureAsked, events_behind
+from backoffice.behind import EventsBehind, FigureAsked, bucket_named, events_behind
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
@@ -18,7 +19,7 @@ from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
 from event_store.tokens import Scope
 from projections.explain import Explainer
-from projections.figures import COLUMNS
+from projections.figures import COLUMNS, PERIODS
 from projections.periods import QuestionError, range_named
 
 from .parameters import First, Last, Zone
@@ -64,7 +65,11 @@ Metric = Annotated[
     QueryParameter(description="a metric of /api/figures that is no ratio", enum=[one.name for one in COLUMNS]),
 ]
 Product = Annotated[str | None, QueryParameter(description="product id; default: all products")]
-Hour = Annotated[str | None, QueryParameter(description="one hour of those days, as /api/figures names it")]
+At = Annotated[str | None, QueryParameter(description="one step of those days, as /api/figures names it")]
+Step = Annotated[str, QueryParameter(name="interval", description="which step `at` names", enum=list(PERIODS))]
+Until = Annotated[
+    str | None, QueryParameter(description="ends them earlier, at a quarter of an hour such as 2011-03-27T14:15+01:00")
+]
 Currency = Annotated[str | None, QueryParameter(description="e.g. GBP; default: each")]
 After = Annotated[str | None, QueryParameter(description="`next` of the answer before")]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_EVENTS, description="events of each currency in one answer")]
@@ -85,13 +90,15 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
         tz: Zone = default_tz,
         first: First = None,
         last: Last = None,
-        hour: Hour = None,
+        at: At = None,
+        step: Step = "hour",
+        until: Until = None,
         currency: Currency = None,
         after: After = None,
         most: Most = 100,
     ) -> ExplainAnswer:
-        days = range_named(first, last)
-        asked = FigureAsked(metric, tz, days, ("hour", hour) if hour else None, product, currency)
+        days = replace(range_named(first, last), before=bucket_named(until) if until else None)
+        asked = FigureAsked(metric, tz, days, (step, at) if at else None, product, currency)
         start = 0 if after is None else whole_number(after, 12, BadCursor(after))
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
-from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, events_behind
-from event_store.buckets import BUCKET_S
+from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, bucket_named, events_behind
 from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
-from projections.periods import ALL_TIME, QuestionError
 
 from .frame import Page, Sources
 from .paging import Pager, page_number, pager_of
 from .selection import PARTS, Selection
 from .shown import text_of
-
-
-class BadMoment(QuestionError):
-    """Figures are kept in quarters of an hour, and so a range ends with one."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"{text[:32]!r} begins no quarter of an hour; write it as 2011-03-27T14:15+01:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ class Told:
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     chosen = selection.more
     metric = metric_named(chosen.get("metric", "gross_minor"))
-    days = replace(selection.asked, before=_bucket_named(chosen["until"]) if "until" in chosen else None)
+    days = replace(selection.asked, before=bucket_named(chosen["until"]) if "until" in chosen else None)
     filled = {
         "title": f"Behind {metric.title.lower()}",
         "metric": metric,
@@ -69,18 +59,6 @@ def _together(metric: Metric | Ratio, found: Sequence[EventsBehind]) -> str:
     if metric.unit is Unit.MONEY or len(found) < 2:
         return ""
     return text_of(metric, sum(one.explanation.figure for one in found), "")
-
-
-def _bucket_named(text: str) -> int:
-    """The beginning of a quarter of an hour, as `2011-03-27T14:15+01:00`. Raises BadMoment."""
-    try:
-        moment = datetime.fromisoformat(text)
-        second = moment.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise BadMoment(text) from error
-    if moment.tzinfo is None or second % BUCKET_S or not ALL_TIME[0] <= second <= ALL_TIME[1] + BUCKET_S:
-        raise BadMoment(text)
-    return int(second)
 
 
 def _told(metric: Metric | Ratio, one: EventsBehind, selection: Selection) -> Told:

@@ -189,6 +189,26 @@ async def test_the_api_gives_the_same_events_by_cursor_with_how_complete_they_ar
     assert at_once["next"] is None
 
 
+async def test_the_api_takes_a_step_and_an_earlier_end_as_the_page_does(shop: Shop) -> None:
+    await shop.happened(*(viewed(AUTUMN + timedelta(minutes=minutes), "A") for minutes in (5, 20, 50, 65, 1500)))
+    days = {"metric": "views", "tz": "UTC", "from": "2011-10-28", "to": "2011-10-29"}
+    asked: dict[int, dict[str, str]] = {
+        5: {},
+        4: {"interval": "day", "at": "2011-10-28"},
+        3: {"at": "2011-10-28T00:00+00:00"},
+        1: {"interval": "15min", "at": "2011-10-28T00:15+00:00"},
+        2: {"until": "2011-10-28T00:45Z"},
+    }
+    async with shop.browser() as client:
+        for events, part in asked.items():
+            answer = (await client.get("/api/explain", params={**days, **part})).json()
+            (explained,) = answer["explained"]
+            assert (explained["events"], explained["figure"], explained["equal"]) == (events, events, True)
+        for wrong in ({"interval": "minute", "at": "00:15"}, {"at": "2011-10-30T00:00+00:00"}, {"until": "noon"}):
+            refused = await client.get("/api/explain", params={**days, **wrong})
+            assert refused.status_code == 400
+
+
 async def test_it_is_the_same_from_the_archive_and_while_the_log_grows(shop: Shop, tmp_path: Any) -> None:
     shop.archive = tmp_path
     await shop.happened(*busy_days(shop, seed=6, first=AUTUMN, days=2, events=200))
