@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,8 +130,11 @@ async def test_a_commerce_database_that_lost_its_write_ahead_log_is_refused_as_a
 
 
 async def _power_cut_without_the_wal_of(shop: Shop, file: Path, database: Path) -> None:
-    """Everything is counted, everything dies, and the newest part of one database is gone."""
+    """Everything is counted, everything dies, and one database is as its last checkpoint left it."""
     line = shop.start_line()
+    for one in line:
+        await one.is_up()
+    before = _checkpointed(database)
     await shop.send(file)
     await shop.drained()
     for one in line:
@@ -136,3 +143,12 @@ async def _power_cut_without_the_wal_of(shop: Shop, file: Path, database: Path) 
     assert wal.stat().st_size > 0
     for rest in database.parent.glob(f"{database.name}-*"):
         rest.unlink()
+    await asyncio.to_thread(database.write_bytes, before)  # SQLite may have made another checkpoint meanwhile, or none.
+
+
+def _checkpointed(database: Path) -> bytes:
+    """The file, with all that is in the database."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            time.sleep(0.01)
+        return database.read_bytes()

@@ -27,7 +27,7 @@ from .places import Place
 SETTING = "COUNTINGHOUSE_BACKOFFICE_DB_URL"
 
 
-HEADS = "lease_0001, pause_0001, figures_0003, audit_0001, token_0001, sign_in_0001"
+HEADS = "lease_0001, pause_0001, figures_0003, audit_0001, token_0001, sign_in_0001, saved_view_0001"
 APPLIED = HEADS.replace("figures_0003", "figures_0001, figures_0002, figures_0003")
 COMMERCE_APPLIED = "pause_0001, audit_0001, token_0001, commerce_0001"
 NEWEST = {"figures": 3, "outbox": 2}
@@ -68,7 +68,12 @@ async def test_a_command_refuses_a_server_database_that_is_not_migrated_in_one_l
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     shown = empty_postgres_url.replace(PASSWORD.replace(" ", "%20"), "***")
-    sets = ["lease", "pause", "figures", *(["audit", "token", "sign_in"] if command == ["dashboard"] else [])]
+    sets = [
+        "lease",
+        "pause",
+        "figures",
+        *(["audit", "token", "sign_in", "saved_view"] if command == ["dashboard"] else []),
+    ]
     assert line == (
         f"{SETTING}: {shown} isn't migrated: it has {', '.join(f'nothing of {one}' for one in sets)}, and "
         f"{', '.join(f'{one}_{NEWEST.get(one, 1):04}' for one in sets)} is needed; run `countinghouse migrate`."
