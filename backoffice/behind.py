@@ -52,6 +52,13 @@ class EventsBehind:
     """The number of the first of them, from 0."""
 
 
+def step_named(kind: str, name: str | None) -> tuple[str, str] | None:
+    """None where none is named. Raises NoSuchStep."""
+    if kind not in PERIODS:
+        raise NoSuchStep(f"there is no interval {kind[:32]!r}; there are {', '.join(PERIODS)}")
+    return (kind, name) if name else None
+
+
 def bucket_named(text: str) -> int:
     """The beginning of a quarter of an hour, as `2011-03-27T14:15+01:00`. Raises BadMoment."""
     try:
@@ -88,8 +95,6 @@ async def _periods(explainer: Explainer, asked: FigureAsked) -> list[Period]:
     if asked.step is None:
         return whole(zone, extent, asked.days)
     (kind, name) = asked.step
-    if kind not in PERIODS:
-        raise NoSuchStep(f"there is no step {kind[:32]!r}; there are {', '.join(PERIODS)}")
     # Days that are asked for may have no figures; without them there is nothing beyond the figures to look at.
     reach = (ALL_TIME[0] if asked.days.first else extent[0], ALL_TIME[1] if asked.days.last else extent[1])
     found = [one for one in PERIODS[kind](zone, reach, asked.days) if one.label == name]

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from backoffice.behind import EventsBehind, FigureAsked, bucket_named, events_behind
+from backoffice.behind import EventsBehind, FigureAsked, bucket_named, events_behind, step_named
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import CompletenessStamp
 from backoffice.problems import RESPONSES
@@ -98,7 +98,7 @@ def route(explainer: Explainer, pipeline: Pipeline, default_tz: str) -> HTTPRout
         most: Most = 100,
     ) -> ExplainAnswer:
         days = replace(range_named(first, last), before=bucket_named(until) if until else None)
-        asked = FigureAsked(metric, tz, days, (step, at) if at else None, product, currency)
+        asked = FigureAsked(metric, tz, days, step_named(step, at), product, currency)
         start = 0 if after is None else whole_number(after, 12, BadCursor(after))
         stamp = await pipeline.completeness()
         found = await events_behind(explainer, asked, start, most)

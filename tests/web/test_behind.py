@@ -204,7 +204,12 @@ async def test_the_api_takes_a_step_and_an_earlier_end_as_the_page_does(shop: Sh
             answer = (await client.get("/api/explain", params={**days, **part})).json()
             (explained,) = answer["explained"]
             assert (explained["events"], explained["figure"], explained["equal"]) == (events, events, True)
-        for wrong in ({"interval": "minute", "at": "00:15"}, {"at": "2011-10-30T00:00+00:00"}, {"until": "noon"}):
+        for wrong in (
+            {"interval": "minute"},
+            {"interval": "minute", "at": "00:15"},
+            {"at": "2011-10-30T00:00+00:00"},
+            {"until": "noon"},
+        ):
             refused = await client.get("/api/explain", params={**days, **wrong})
             assert refused.status_code == 400
 
