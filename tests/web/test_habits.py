@@ -12,6 +12,8 @@ from tests.web.reading import page
 from tests.web.shop import OPENED, Shop, busy_days
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
+LABELLED = ("from", "to", "tz", "name")
+"""Fields that stand in their labels."""
 URLS = [
     "/",
     "/products",
@@ -60,7 +62,7 @@ async def test_no_two_elements_share_an_id_and_every_field_has_a_name(shop: Shop
     ids = [one["id"] for one in elements.having("id")]
     assert len(ids) == len(set(ids))
     fields = [attributes for tag, attributes in elements.found if tag == "input" and attributes.get("type") != "hidden"]
-    assert [one for one in fields if "aria-label" not in one and one.get("name") not in ("from", "to", "tz")] == []
+    assert [one for one in fields if "aria-label" not in one and one.get("name") not in LABELLED] == []
     assert [attributes for tag, attributes in elements.found if tag == "img" and "alt" not in attributes] == []
 
 
