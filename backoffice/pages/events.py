@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backoffice.event_search import EVENTS, Wanted, wanted_record
+from backoffice.instants import instant_or_none
 from backoffice.places import onward_text, partition_named
 from backoffice.recorded import records_found
 from projections.periods import ALL_TIME, ALWAYS, whole, zone_named
@@ -29,7 +30,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
         "onward": selection.link(below=onward_text(found.onward)) if found.onward else None,
         "newest": selection.link(below=None) if below else None,
         "searched": found.searched,
-        "back_to": found.back_to_us and datetime.fromtimestamp(found.back_to_us / 1e6, UTC),
+        "back_to": instant_or_none(found.back_to_us),
     }
 
 
