@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import pairwise
 from operator import le
 
-from .codec import FUTURE_TOLERANCE
 from .errors import UndecodableRecord
+from .event_time import FUTURE_TOLERANCE
 
 BUCKET_S = 900
 

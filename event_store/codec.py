@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from .envelope import SEQUENCE_DIGITS, Envelope, format_time, new_event_id, parse_time
+from .envelope import SEQUENCE_DIGITS, Envelope, format_time, new_event_id
 from .errors import UndecodableRecord
-from .events import EVENT_TYPES, EventType, Payload
+from .event_time import canonical_time, check_not_ahead, check_sold_at
+from .events import EVENT_TYPES, EventType, Payload, PaymentRefunded
 from .head import Head, read_head
 from .record import MAX_RECORD_BYTES
 from .traceparent import drop_malformed, well_formed
 
-EARLIEST = "2000-01-01T00:00:00.000000Z"
-"""No event is older: what claims to be has a broken clock."""
 MAX_PAYLOAD_BYTES = MAX_RECORD_BYTES - 300
 """Of an envelope that has no place in a lane yet."""
 MAX_SOURCE_LENGTH = 200
 """As the envelope bounds it."""
-FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far an event's time may be ahead of the log's clock before it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +128,12 @@ class Codec:
             envelope = self.decode_canonical(value)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             envelope = self._decode_foreign(value, error)
-        canonical = _canonical_time(envelope.time)
+        canonical = canonical_time(envelope.time)
         if canonical != envelope.time:  # Another spelling that happens to be as long as ours.
             envelope = msgspec.structs.replace(envelope, time=canonical)
         if envelope.traceparent != well_formed(envelope.traceparent):
             envelope = msgspec.structs.replace(envelope, traceparent=None)
-        _check_not_ahead(canonical, appended_at_us)
+        check_not_ahead(canonical, appended_at_us)
         check_text(envelope)
         _check_sequence(envelope)
         return self._newest(envelope)
@@ -189,7 +185,7 @@ class Codec:
         if head is None:
             raise UndecodableRecord("NOT_JSON", _sentence(error)) from error
         self._check_head(head)
-        canonical = _canonical_time(head.time)
+        canonical = canonical_time(head.time)
         try:
             return self.decode_canonical(_respelled(value, canonical))
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as again:
@@ -216,9 +212,16 @@ def _envelope_class(kind: EventType) -> type[Envelope]:
         omit_defaults=True,
         tag_field="type",
         tag=kind.type,
+        namespace={"__post_init__": _check_sale} if kind.payload is PaymentRefunded else None,
     )
     cls: type[Envelope] = made
     return cls
+
+
+def _check_sale(envelope: Envelope) -> None:
+    """Of a refund, whenever one is made or decoded; msgspec turns the ValueError into its own."""
+    if envelope.data.sold_at is not None:
+        check_sold_at(envelope.data.sold_at, envelope.time)
 
 
 def _union(classes: Iterable[type[Envelope]]) -> Any:
@@ -231,36 +234,11 @@ def _union(classes: Iterable[type[Envelope]]) -> Any:
 _ANY_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
-
-
-def _canonical_time(text: Any) -> str:
-    """The same instant in our spelling, not before `EARLIEST`. Python alone would take week dates and more."""
-    if not isinstance(text, str):
-        raise UndecodableRecord("INVALID_EVENT", "time is missing or not a string - at `$.time`")
-    try:
-        if _RFC_3339.fullmatch(text) is None:
-            raise ValueError(text)
-        instant = parse_time(text.upper())
-    except (ValueError, OverflowError) as error:
-        raise UndecodableRecord("INVALID_EVENT", f"time {text[:64]!r} is not RFC 3339 - at `$.time`") from error
-    if instant < parse_time(EARLIEST):
-        raise UndecodableRecord("ANCIENT_TIME", f"time {text} is before {EARLIEST}")
-    return format_time(instant)
-
-
 def _respelled(value: bytes, canonical_time: str) -> bytes:
     fields: dict[str, Any] = _ANY_OBJECT.decode(value)
     fields["time"] = canonical_time
     drop_malformed(fields)
     return msgspec.json.encode({"type": fields.pop("type"), **fields})
-
-
-def _check_not_ahead(canonical: str, appended_at_us: int | None) -> None:
-    ahead_us = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
-    if appended_at_us is not None and parse_time(canonical).timestamp() * 1e6 > appended_at_us + ahead_us:
-        detail = f"time {canonical} is more than {FUTURE_TOLERANCE} ahead of the log's clock"
-        raise UndecodableRecord("FUTURE_TIME", detail)
 
 
 def _is_sequence(text: str) -> bool:

@@ -20,6 +20,9 @@ Currency = Annotated[str, Meta(min_length=3, max_length=3, description="ISO 4217
 AmountMinor = Annotated[int, Meta(ge=0, le=10**15, description="money in minor units of its currency")]
 Quantity = Annotated[int, Meta(ge=1, le=10**6)]
 Version = Annotated[int, Meta(ge=1, le=2**53)]
+SoldAt = Annotated[
+    str, Meta(min_length=27, max_length=27, description="when the sale was paid, as 2011-03-04T12:30:00.000000Z")
+]
 
 
 class Payload(Struct, frozen=True, gc=False, forbid_unknown_fields=False):
@@ -83,12 +86,13 @@ class PaymentFailed(Payload, frozen=True, gc=False):
 
 
 class PaymentRefunded(Payload, frozen=True, gc=False):
-    """Money went back for some lines; the order is unknown where the shop no longer knows it."""
+    """Money went back for some lines; order and sale are unknown where the shop no longer knows them."""
 
     refund_id: Id
     currency: Currency
     lines: Lines
     order_id: Id | None = None
+    sold_at: SoldAt | None = None
 
 
 class RecordWithheld(Payload, frozen=True, gc=False):

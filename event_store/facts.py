@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from .buckets import bucket_of
 from .events import LikeChanged, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
 
 Facts = Mapping[str, pl.DataFrame]
@@ -29,9 +30,12 @@ FACTS: dict[type[Payload], dict[str, Any]] = {
     ProductView: _PLACE,
     LikeChanged: {**_PLACE, "delta": pl.Int64},
     PaymentCompleted: _LINES,
-    PaymentRefunded: _LINES,
+    PaymentRefunded: {**_LINES, "sale_bucket": pl.Int64},
 }
-"""Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0."""
+"""Payload → columns. `first_of_product` is 1 on the first line of a product in its event, else 0. `sale_bucket` is
+
+that of the sale that a refund undoes, null where the sale isn't known.
+"""
 
 
 Columns = list[list[Any]]
@@ -87,6 +91,12 @@ def _lines(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Colum
     ]
 
 
+def _refunded(offsets: list[int], buckets: list[int], data: Sequence[Any]) -> Columns:
+    sales = [None if event.sold_at is None else bucket_of(event.sold_at) for event in data]
+    of_lines = [sale for sale, event in zip(sales, data, strict=True) for _ in event.lines]
+    return [*_lines(offsets, buckets, data), of_lines]
+
+
 def _first_of_product(lines: Sequence[Any]) -> list[int]:
     """1 for the first line of each product of one event, 0 for its other lines."""
     products = [line.product_id for line in lines]
@@ -100,5 +110,5 @@ _COLUMNS: dict[type[Payload], Callable[[list[int], list[int], Sequence[Any]], Co
     ProductView: _of_product,
     LikeChanged: _liked,
     PaymentCompleted: _lines,
-    PaymentRefunded: _lines,
+    PaymentRefunded: _refunded,
 }

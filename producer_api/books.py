@@ -49,6 +49,10 @@ class Orders(Protocol):
 
     def payment(self, payment_id: str) -> KnownPayment | None: ...
 
+    def settled_at_us(self, order_id: str) -> int:
+        """When the payment was that settled the order, which is no longer pending."""
+        ...
+
     def settle(self, payment_id: str, payment: KnownPayment, status: str) -> None:
         """Enters the payment, and what it makes of its order."""
         ...

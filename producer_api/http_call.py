@@ -17,8 +17,8 @@ from litestar import Request
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from event_store.codec import EARLIEST, FUTURE_TOLERANCE
 from event_store.envelope import parse_time
+from event_store.event_time import EARLIEST, FUTURE_TOLERANCE
 from event_store.traceparent import sampled
 
 from .commerce import ID_PATTERN, PATTERNS, Answer, Command, Commerce, Once

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, inspect
 
-from event_store.codec import EARLIEST, FUTURE_TOLERANCE, MAX_PAYLOAD_BYTES
+from event_store.codec import MAX_PAYLOAD_BYTES
 from event_store.envelope import EventId, Source
+from event_store.event_time import EARLIEST, FUTURE_TOLERANCE
 from event_store.events import EVENT_TYPES, EventType
 from event_store.postgres_database import NOW_US, SCHEMA_LOCK, PostgresDatabase
 from event_store.record import MAX_RECORD_BYTES

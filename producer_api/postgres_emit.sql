@@ -148,6 +148,27 @@ BEGIN
     RETURN to_char(instant, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 END $body$;
 
+CREATE OR REPLACE FUNCTION countinghouse_check_sold_at(given text, event_time text) RETURNS void
+LANGUAGE plpgsql AS $body$
+-- Refuses the time of a sale unless it is written as events hold times, and the event didn't happen before it.
+DECLARE
+    instant timestamp;
+BEGIN
+    BEGIN
+        instant := replace(rtrim(given, 'Z'), 'T', ' ')::timestamp;
+    EXCEPTION WHEN data_exception THEN
+        instant := NULL;
+    END;
+    IF instant IS NULL OR to_char(instant, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') <> given
+        OR instant < timestamp '@earliest@'
+        OR instant > replace(rtrim(event_time, 'Z'), 'T', ' ')::timestamp + interval '@tolerance_s@ seconds'
+    THEN
+        PERFORM countinghouse_refuse('INVALID_EVENT',
+            format('$.data.sold_at %L is no time of a sale before %s', left(given, 64), event_time),
+            'Write it as 2011-03-04T12:30:00.000000Z, in UTC.');
+    END IF;
+END $body$;
+
 CREATE OR REPLACE FUNCTION countinghouse_event_id() RETURNS text
 LANGUAGE sql VOLATILE AS $body$
 -- A UUIDv7: random, but for the milliseconds in front and the version.
@@ -235,13 +256,18 @@ LANGUAGE plpgsql AS $body$
 DECLARE
     head CONSTANT jsonb := countinghouse_object('$', given, $fields$@envelope@$fields$)::jsonb;
     data CONSTANT text := countinghouse_object('$.data', given -> 'data', kind -> 'fields');
+    event_time text;
     payload text;
 BEGIN
     PERFORM countinghouse_check_key(key, given, kind);
+    event_time := countinghouse_time(head ->> 'time');
+    IF data::json ->> 'sold_at' IS NOT NULL THEN
+        PERFORM countinghouse_check_sold_at(data::json ->> 'sold_at', event_time);
+    END IF;
     payload := format(
         '{"type":%s,"specversion":"1.0","id":"%s","time":"%s","subject":%s,"datacontenttype":"application/json",'
         '"dataschema":%s,"originsource":%s,"originid":%s%s,"data":%s}',
-        given -> 'type', event_id, countinghouse_time(head ->> 'time'),
+        given -> 'type', event_id, event_time,
         to_json(format('%s/%s', kind ->> 'subject', key)), kind -> 'dataschema', head -> 'source', head -> 'id',
         countinghouse_trace(given), data);
     IF octet_length(payload) > @max_payload_bytes@ THEN

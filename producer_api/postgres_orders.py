@@ -26,6 +26,7 @@ WHERE o.order_id = ANY($1::text[]) ORDER BY o.order_id FOR NO KEY UPDATE OF o
 SELECT_PAYMENTS = """
 SELECT payment_id, order_id, outcome, paid_at_us, event_id FROM payments WHERE payment_id = ANY($1::text[])
 """
+SELECT_SETTLED = "SELECT order_id, paid_at_us FROM payments WHERE order_id = ANY($1::text[])"
 INSERT_ORDERS = """
 INSERT INTO orders (order_id, status, currency, buyer_id, placed_at_us)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
@@ -50,10 +51,13 @@ class PostgresOrders:
     def __init__(self, commands: Sequence[Command]) -> None:
         named = {one.order_id for one in commands if isinstance(one, PlaceOrder | Pay | GiveRefund)}
         self._named = {order_id for order_id in named if order_id is not None}
+        refunded = {one.order_id for one in commands if isinstance(one, GiveRefund)}
+        self._refunded = {order_id for order_id in refunded if order_id is not None}
         self._asked_payments = {one.payment_id for one in commands if isinstance(one, Pay)}
         self._orders: dict[str, KnownOrder] = {}
         self._lines: dict[str, list[BasketLine]] = {}
         self._payments: dict[str, KnownPayment] = {}
+        self._settled_at_us: dict[str, int] = {}
         self._placed: dict[str, int] = {}
         """New orders, and when they were placed."""
         self._paid: list[str] = []
@@ -69,6 +73,9 @@ class PostgresOrders:
         if self._asked_payments:
             rows = await connection.fetch(SELECT_PAYMENTS, list(self._asked_payments))
             self._payments = {row[0]: KnownPayment(*row[1:]) for row in rows}
+        if self._refunded:
+            rows = await connection.fetch(SELECT_SETTLED, list(self._refunded))
+            self._settled_at_us = {row[0]: row[1] for row in rows}
 
     async def write(self, connection: Connection) -> None:
         placed = sorted(self._placed)
@@ -99,7 +106,11 @@ class PostgresOrders:
     def payment(self, payment_id: str) -> KnownPayment | None:
         return self._payments.get(payment_id)
 
+    def settled_at_us(self, order_id: str) -> int:
+        return self._settled_at_us[order_id]
+
     def settle(self, payment_id: str, payment: KnownPayment, status: str) -> None:
         self._payments[payment_id] = payment
         self._paid.append(payment_id)
+        self._settled_at_us[payment.order_id] = payment.paid_at_us
         self._orders[payment.order_id] = self._orders[payment.order_id]._replace(status=status)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import quote
 
+from event_store.envelope import format_time
+from event_store.event_time import FUTURE_TOLERANCE
 from event_store.events import PaymentRefunded
 
 from .books import Books
@@ -32,7 +35,8 @@ def give_refund(books: Books, command: GiveRefund) -> Answer:
     check_size(command.lines)
     currency = _allowed_currency(books, command)
     at = command.at or books.recording.now
-    event = PaymentRefunded(command.refund_id, currency, event_lines(command.lines), command.order_id)
+    sold_at = _sold_at(books, command.order_id, at)
+    event = PaymentRefunded(command.refund_id, currency, event_lines(command.lines), command.order_id, sold_at)
     event_id = books.recording.add(event, at, command.traceparent)
     refund = KnownRefund(command.order_id, currency, microseconds(at), event_id)
     books.refunds.add(command.refund_id, refund, command.lines)
@@ -52,6 +56,14 @@ def _allowed_currency(books: Books, command: GiveRefund) -> str:
     currency = refund_currency(command, order)
     check_refundable(command, shares(books.orders.lines(command.order_id)), books.refunds.refunded(command.order_id))
     return currency
+
+
+def _sold_at(books: Books, order_id: str | None, at: datetime) -> str | None:
+    """When the order was paid; None where it is unknown, or the refund is said to have come before."""
+    if order_id is None:
+        return None
+    sold_at = instant_of(books.orders.settled_at_us(order_id))
+    return format_time(sold_at) if sold_at <= at + FUTURE_TOLERANCE else None
 
 
 def _given(command: GiveRefund, known: KnownRefund, *, replayed: bool = False) -> Answer:

@@ -11,6 +11,7 @@ from .decisions import KnownOrder, KnownPayment, numbered
 SELECT_ORDER = "SELECT status, currency, buyer_id FROM orders WHERE order_id = ?"
 SELECT_LINES = "SELECT product_id, quantity, amount_minor FROM order_lines WHERE order_id = ? ORDER BY line_number"
 SELECT_PAYMENT = "SELECT order_id, outcome, paid_at_us, event_id FROM payments WHERE payment_id = ?"
+SELECT_SETTLED = "SELECT paid_at_us FROM payments WHERE order_id = ?"
 INSERT_ORDER = "INSERT INTO orders (order_id, status, currency, buyer_id, placed_at_us) VALUES (?, ?, ?, ?, ?)"
 INSERT_LINE = """
 INSERT INTO order_lines (order_id, line_number, product_id, quantity, amount_minor) VALUES (?, ?, ?, ?, ?)
@@ -39,6 +40,9 @@ class SqliteOrders:
     def payment(self, payment_id: str) -> KnownPayment | None:
         row = self._connection.execute(SELECT_PAYMENT, (payment_id,)).fetchone()
         return None if row is None else KnownPayment(*row)
+
+    def settled_at_us(self, order_id: str) -> int:
+        return int(self._connection.execute(SELECT_SETTLED, (order_id,)).fetchone()[0])
 
     def settle(self, payment_id: str, payment: KnownPayment, status: str) -> None:
         self._connection.execute(INSERT_PAYMENT, (payment_id, *payment))

@@ -43,6 +43,14 @@ class _Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which facts are looked for."""
+
+    events: frozenset[str]
+    rows: pl.Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Explainer:
     read_model: ReadModel
     history: History
@@ -60,7 +68,7 @@ class Explainer:
         """
         figure = of_figure(asked.metric, self.projections)
         moment = await self._moment(asked, figure)
-        places = [await self._added(asked, figure.contributions, one) for one in moment.progress]
+        places = [await self._added(asked, figure, one) for one in moment.progress]
         added = figure.valued(places)
         counted = await self._counted_once(added, moment)
         currencies = sorted({*moment.figures, *counted["currency"].unique()})
@@ -104,16 +112,14 @@ class Explainer:
     async def _moment(self, asked: Asked, figure: FigureOf) -> _Moment:
         generation = await self.read_model.serving()
         while True:
-            sums = await self.read_model.sums(
-                generation, figure.projection.name, SumsAsked(asked.periods, asked.products)
-            )
+            names = [one.name for one in figure.projections]
+            sums = await self.read_model.sums(generation, names, SumsAsked(asked.periods, asked.products))
             uncounted = await self._uncounted(generation, sums.progress)
             serving = await self.read_model.serving()
             if serving == generation:
                 break
             generation = serving  # A rebuild was switched meanwhile, and the old rows may be gone.
-        figures = sums.rows.select("currency", figure.value.alias("value"))
-        return _Moment(dict(figures.rows()), sums.progress, frozenset(uncounted))
+        return _Moment(figure.summed(sums.rows), sums.progress, frozenset(uncounted))
 
     async def _uncounted(self, generation: int, progress: Sequence[PartitionProgress]) -> set[Mark]:
         """Marks that dead letters took: a record under one of them was not counted, though it may decode now."""
@@ -132,28 +138,26 @@ class Explainer:
                 marks.add((None, one.source, one.event_id))
         return marks
 
-    async def _added(
-        self, asked: Asked, events: Iterable[str], progress: PartitionProgress
-    ) -> tuple[TopicPartition, Facts]:
+    async def _added(self, asked: Asked, figure: FigureOf, progress: PartitionProgress) -> tuple[TopicPartition, Facts]:
         """The facts of the partition's counted records that are asked for, repetitions included."""
         (tp, end) = (progress.tp, progress.next_offset)
-        wanted = set(events)
+        wanted = _Wanted(frozenset(figure.contributions), asked.rows(figure.bucket))
         parts: list[Facts] = []
         start = 0
         for segment in await asyncio.to_thread(self.history.archive.segments, tp):
-            facts = await self._archived(segment, wanted, asked) if segment.next_offset <= end else None
+            facts = await self._archived(segment, wanted) if segment.next_offset <= end else None
             if facts is not None:
-                parts += [await self._from_log(asked, wanted, tp, start, segment.first_offset), facts]
+                parts += [await self._from_log(wanted, tp, start, segment.first_offset), facts]
                 start = segment.next_offset
-        parts.append(await self._from_log(asked, wanted, tp, start, end))
+        parts.append(await self._from_log(wanted, tp, start, end))
         return tp, joined(parts)
 
-    async def _archived(self, segment: Segment, events: set[str], asked: Asked) -> Facts | None:
-        return await asyncio.to_thread(self.history.archive.find, segment, sorted(events), asked.rows)
+    async def _archived(self, segment: Segment, wanted: _Wanted) -> Facts | None:
+        return await asyncio.to_thread(self.history.archive.find, segment, sorted(wanted.events), wanted.rows)
 
-    async def _from_log(self, asked: Asked, events: set[str], tp: TopicPartition, start: int, end: int) -> Facts:
+    async def _from_log(self, wanted: _Wanted, tp: TopicPartition, start: int, end: int) -> Facts:
         facts = await self.tail.facts(tp, start, end)
-        return {event: frame.filter(asked.rows) for event, frame in facts.items() if event in events}
+        return {event: frame.filter(wanted.rows) for event, frame in facts.items() if event in wanted.events}
 
     async def _counted_once(self, added: pl.DataFrame, moment: _Moment) -> pl.DataFrame:
         """Of an event that stands twice in the log one is kept, of one that was not counted none.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -31,10 +31,9 @@ class Asked:
     products: Sequence[str] | None = None
     """None is all of them."""
 
-    @property
-    def rows(self) -> pl.Expr:
-        """Whether a row of facts is asked for."""
-        within = [pl.col("bucket").is_between(one.start, one.end - 1) for one in self.periods]
+    def rows(self, bucket: str) -> pl.Expr:
+        """Whether a row of facts is asked for, by one of its buckets."""
+        within = [pl.col(bucket).is_between(one.start, one.end - 1) for one in self.periods]
         in_time = pl.any_horizontal(within) if within else pl.lit(value=False)
         return in_time if self.products is None else pl.col("product_id").is_in(list(self.products)) & in_time
 
@@ -87,18 +86,48 @@ class FigureOf:
     """How events make one figure."""
 
     metric: Metric | Ratio
-    projection: Projection
+    projections: Sequence[Projection]
+    """Those that have what it consists of."""
 
     @property
     def value(self) -> pl.Expr:
-        """Of a row of the projection's metrics. It is linear, so it may be asked of sums or of each event."""
+        """Of a row of the projections' metrics. It is linear, so it may be asked of sums or of each event."""
         return self.metric.expression if isinstance(self.metric, Ratio) else pl.col(self.metric.name)
+
+    @property
+    def roots(self) -> Sequence[str]:
+        """The metrics that it consists of, all in buckets of one kind."""
+        return self.value.meta.root_names()
+
+    @property
+    def bucket(self) -> str:
+        """The column of facts that says where an event stands in it."""
+        return next(
+            one.bucket_of(metric.name)
+            for one in self.projections
+            for metric in one.metrics
+            if metric.name in self.roots
+        )
 
     @property
     def contributions(self) -> Sequence[str]:
         """The events that change it."""
-        roots = set(self.value.meta.root_names())
-        return [event for event, adds in self.projection.contributions.items() if roots & adds.keys()]
+        roots = set(self.roots)
+        changing = [
+            event for one in self.projections for event, adds in one.contributions.items() if roots & adds.keys()
+        ]
+        return list(dict.fromkeys(changing))
+
+    def summed(self, sums: Mapping[str, pl.DataFrame]) -> dict[str, int]:
+        """Currency → figure, from the sums of each projection over one period."""
+        metrics = [sums[one.name].unpivot(self._roots_of(one), index="currency") for one in self.projections]
+        adding = [pl.col("value").filter(pl.col("variable") == root).sum().alias(root) for root in self.roots]
+        return dict(
+            pl.concat(metrics).group_by("currency").agg(adding).select("currency", self.value.alias("v")).rows()
+        )
+
+    def _roots_of(self, projection: Projection) -> list[str]:
+        return [metric.name for metric in projection.metrics if metric.name in self.roots]
 
     def valued(self, places: Sequence[tuple[TopicPartition, Facts]]) -> pl.DataFrame:
         """A row per event and currency with what it adds, for those that add anything."""
@@ -112,9 +141,8 @@ class FigureOf:
         return rows.sort("bucket", "topic", "partition", "offset")
 
     def _of_event(self, tp: TopicPartition, event: str, rows: pl.DataFrame) -> pl.DataFrame:
-        adds = self.projection.contributions[event]
-        roots = self.value.meta.root_names()
-        metrics = [adds.get(name, pl.lit(0, pl.Int64)).alias(name) for name in roots]
+        adds = {name: one for of in self.projections for name, one in of.contributions.get(event, {}).items()}
+        metrics = [adds.get(name, pl.lit(0, pl.Int64)).alias(name) for name in self.roots]
         summed = rows.select("offset", "bucket", "currency", *metrics).group_by("offset", "bucket", "currency").sum()
         place = [pl.lit(tp.topic).alias("topic"), pl.lit(tp.partition, pl.Int64).alias("partition")]
         valued = summed.with_columns(*place, pl.lit(event).alias("event"), self.value.alias("value"))
@@ -124,16 +152,18 @@ class FigureOf:
 def of_figure(metric: str, projections: Sequence[Projection]) -> FigureOf:
     """Raises NotAdded."""
     by_time = [one for one in projections if "bucket" in one.key]
-    for projection in by_time:
-        for one in _figures_of(projection):
-            if one.name == metric:
-                return FigureOf(one, projection)
-    known = ", ".join(one.name for projection in by_time for one in _figures_of(projection))
-    raise NotAdded(f"{metric[:64]!r} is no figure that events add up to; choose one of {known}")
+    known = _figures_of(by_time)
+    for one in known:
+        if one.name == metric:
+            roots = set(FigureOf(one, ()).roots)
+            return FigureOf(one, [of for of in by_time if roots & {metric.name for metric in of.metrics}])
+    names = ", ".join(one.name for one in known)
+    raise NotAdded(f"{metric[:64]!r} is no figure that events add up to; choose one of {names}")
 
 
-def _figures_of(projection: Projection) -> list[Metric | Ratio]:
-    """Its metrics, and the amounts that follow from them alone."""
-    names = {metric.name for metric in projection.metrics}
+def _figures_of(projections: Sequence[Projection]) -> list[Metric | Ratio]:
+    """Their metrics, and the amounts that follow from them alone."""
+    metrics = [metric for one in projections for metric in one.metrics]
+    names = {metric.name for metric in metrics}
     amounts = [one for one in DERIVED if one.unit is not Unit.RATIO]
-    return [*projection.metrics, *(one for one in amounts if names.issuperset(one.expression.meta.root_names()))]
+    return [*metrics, *(one for one in amounts if names.issuperset(one.expression.meta.root_names()))]

@@ -158,12 +158,13 @@ def counted_per_product() -> frozenset[str]:
     """Metrics that count an event once for each product in it, so that over several products they count it often.
 
     An order of three products is one order of each. Which metrics do that follows from their projection: it adds
-    `first_of_product` (see event_store/facts.py).
+    `first_of_product` (see event_store/facts.py). Amounts derived from such ones do it, too.
     """
-    return frozenset(
+    often = frozenset(
         metric
         for projection in FIGURES
         for adds in projection.contributions.values()
         for metric, expression in adds.items()
         if "first_of_product" in expression.meta.root_names()
     )
+    return often | {one.name for one in AMOUNTS if often.intersection(one.expression.meta.root_names())}

@@ -159,9 +159,10 @@ class MemoryReadModel:
         await asyncio.sleep(0)
         return self._inbox(generation).newest_dead(most)
 
-    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+    async def sums(self, generation: int, projections: Sequence[str], asked: SumsAsked) -> Sums:
         await asyncio.sleep(0)
-        return Sums(self._sums(generation, projection, asked), self._progress(generation))
+        rows = {name: self._sums(generation, name, asked) for name in projections}
+        return Sums(rows, self._progress(generation))
 
     async def figures(self, generation: int, question: Question) -> pl.DataFrame:
         await asyncio.sleep(0)

@@ -185,9 +185,10 @@ class PostgresReadModel:
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         return await self._database.read(lambda c: postgres_inbox.dead_letters(c, generation, most))
 
-    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+    async def sums(self, generation: int, projections: Sequence[str], asked: SumsAsked) -> Sums:
         async def add_up(connection: Connection) -> Sums:
-            rows = await postgres_figures.sums(connection, generation, self._projections[projection], asked)
+            chosen = [self._projections[name] for name in projections]
+            rows = {one.name: await postgres_figures.sums(connection, generation, one, asked) for one in chosen}
             return Sums(rows, await _progress(connection, generation))
 
         return await self._database.read(add_up)

@@ -7,7 +7,8 @@ write. There is no other fold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -22,6 +23,26 @@ _AS_WRITTEN = pl.QueryOptFlags.none()
 """Two thirds of what a small batch takes would be the search for a better plan, and there is none."""
 
 
+BUCKET = "bucket"
+SALE_BUCKET = "sale_bucket"
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """The rows that one type of event adds in one kind of bucket."""
+
+    event: str
+    columns: Sequence[pl.Expr]
+    only_of_sales: bool
+
+    def facts_of(self, facts: Facts) -> pl.DataFrame | None:
+        """None where there are none, which is less work than to add them up."""
+        rows = facts.get(self.event)
+        if rows is not None and self.only_of_sales:
+            rows = rows.filter(pl.col(SALE_BUCKET).is_not_null())
+        return rows if rows is not None and rows.height else None
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     name: str
@@ -31,15 +52,16 @@ class Projection:
     metrics: tuple[Metric, ...]
     contributions: Mapping[str, Mapping[str, pl.Expr]]
     """Event name → metric → expression over a row of that event's facts."""
-    _selected: Mapping[str, Sequence[pl.Expr]] = field(init=False, repr=False)
+    by_sale: AbstractSet[str] = frozenset()
+    """Metrics that stand in the bucket of the sale that an event undoes, instead of the event's own. A projection that
+
+    has some takes no rows of an event whose sale isn't known.
+    """
+    _selected: Sequence[_Selected] = field(init=False, repr=False)
     _sums: Sequence[pl.Expr] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        key = [pl.col(name) for name in self.key]
-        selected = {
-            event: [*key, *(self._added(metric, adds) for metric in self.metrics)]
-            for event, adds in self.contributions.items()
-        }
+        selected = [one for event in self.contributions for one in self._selections(event)]
         object.__setattr__(self, "_selected", selected)
         object.__setattr__(self, "_sums", [self._merged(metric) for metric in self.metrics])
 
@@ -52,11 +74,7 @@ class Projection:
 
         Raises OverflowError, as `merged`.
         """
-        parts = [
-            facts[event].lazy().select(columns)
-            for event, columns in self._selected.items()
-            if event in facts and facts[event].height
-        ]
+        parts = [rows.lazy().select(one.columns) for one in self._selected if (rows := one.facts_of(facts)) is not None]
         return self._summed(pl.concat(parts)) if parts else None
 
     def merged(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -73,8 +91,19 @@ class Projection:
         except pl.exceptions.InvalidOperationError as error:
             raise OverflowError(f"a figure of {self.name} would go beyond 64 bits") from error
 
-    def _added(self, metric: Metric, adds: Mapping[str, pl.Expr]) -> pl.Expr:
-        return adds.get(metric.name, _NOTHING).alias(metric.name)
+    def bucket_of(self, metric: str) -> str:
+        """The column of facts that says in which bucket an event adds to the metric."""
+        return SALE_BUCKET if metric in self.by_sale else BUCKET
+
+    def _selections(self, event: str) -> Iterator[_Selected]:
+        """One for the buckets of the events, one for those of the sales that they undo; an event may add in both."""
+        adds = self.contributions[event]
+        for bucket in (BUCKET, SALE_BUCKET):
+            here = {name: added for name, added in adds.items() if self.bucket_of(name) == bucket}
+            if here:
+                key = [pl.col(bucket if name == BUCKET else name).alias(name) for name in self.key]
+                metrics = [here.get(one.name, _NOTHING).alias(one.name) for one in self.metrics]
+                yield _Selected(event, [*key, *metrics], bool(self.by_sale))
 
     def _merged(self, metric: Metric) -> pl.Expr:
         if metric.merge is Merge.LATEST:

@@ -170,10 +170,10 @@ class SumsAsked:
 class Sums:
     """Sums, and what they are the sums of, as of one moment."""
 
-    rows: pl.DataFrame
-    """Columns `product_id` (if by product), `period`, `currency`, metrics, sorted by the first ones, which are its key.
+    rows: Mapping[str, pl.DataFrame]
+    """Projection → columns `product_id` (if by product), `period`, `currency`, metrics, sorted by the first ones, which
 
-    `period` is the label; periods without rows are absent.
+    are its key. `period` is the label; periods without rows are absent.
     """
     progress: Sequence[PartitionProgress]
 
@@ -228,8 +228,8 @@ class ReadModel(FiguresReader, Protocol):
         """
         ...
 
-    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
-        """Sums of a figure projection's metrics; raises OverflowError where one does not fit into 64 bits."""
+    async def sums(self, generation: int, projections: Sequence[str], asked: SumsAsked) -> Sums:
+        """Sums of the metrics of figure projections; raises OverflowError where one does not fit into 64 bits."""
         ...
 
     async def signing_key(self) -> bytes:

@@ -176,9 +176,10 @@ class SqliteReadModel:
     async def dead_letters(self, generation: int, most: int = 1000) -> Sequence[DeadLetter]:
         return await self._file.read(lambda connection: sqlite_inbox.dead_letters(connection, generation, most))
 
-    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
+    async def sums(self, generation: int, projections: Sequence[str], asked: SumsAsked) -> Sums:
         def add_up(connection: sqlite3.Connection) -> Sums:
-            rows = sqlite_figures.sums(connection, generation, self._projections[projection], asked)
+            chosen = [self._projections[name] for name in projections]
+            rows = {one.name: sqlite_figures.sums(connection, generation, one, asked) for one in chosen}
             return Sums(rows, _progress(connection, generation))
 
         return await self._file.read(add_up)

@@ -9,6 +9,7 @@ from typing import Any
 from backoffice.behind import EVENTS_A_PAGE, EventsBehind, FigureAsked, bucket_named, events_behind
 from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
+from projections.returns import RETURNS
 
 from .frame import Page, Sources
 from .paging import Pager, page_number, pager_of
@@ -36,6 +37,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     filled = {
         "title": f"Behind {metric.title.lower()}",
         "metric": metric,
+        "by_sale": metric.name in RETURNS.by_sale,
         "product_id": chosen.get("id"),
         "until": None if days.before is None else f"{selection.now.at(days.before):%H:%M}",
     }

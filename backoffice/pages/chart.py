@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
 
 from .change import Change, change
 from .course import Course, Step
 from .selection import Selection
-from .shown import SHOWN, Cell, Column, cell, columns, totals
+from .shown import SHOWN, Cell, Column, cell, columns, shown_as, totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Chart:
 def chart(course: Course, selection: Selection, *, over_products: bool) -> Chart:
     """Raises QuestionError for a metric that there isn't."""
     name = selection.more.get("metric", SHOWN[0].name)
-    metric = metric_named(name)
+    metric = shown_as(name)
     every = columns(over_products=over_products)
     (drawn,) = [column for column in every if column.name == name]
     titled = Titles.of(course, selection)

@@ -17,6 +17,7 @@ from .chart import chart
 from .course import Course, course
 from .export import course_rows
 from .frame import Page, Sources
+from .refunds import refunds
 from .selection import Selection
 
 
@@ -32,6 +33,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
         "listing": listing,
         "cards": cards(found, over_products=False),
         "chart": chart(found, selection, over_products=False),
+        "refunds": refunds(found),
         "note": "",
         "explain": _explain(selection, product_id),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from projections.figures import Question, figures, metric_named
+from projections.figures import Question, figures
 from projections.listings import LISTINGS
 from projections.metric import Metric, Ratio
 from projections.periods import QuestionError, Range
@@ -20,7 +20,7 @@ from .frame import Page, Sources
 from .movers import movers
 from .paging import paged
 from .selection import Selection
-from .shown import PER_PRODUCT_NOTE, SHOWN, Row, cell, cells, columns, totals
+from .shown import PER_PRODUCT_NOTE, SHOWN, Row, cell, cells, columns, shown_as, totals
 from .trends import trends
 
 PRODUCTS_A_PAGE = 50
@@ -69,7 +69,7 @@ async def _listed(sources: Sources, selection: Selection) -> Listed:
     if len(text) > MOST_SEARCH:
         raise SearchTooLong(f"the search has {len(text):,} characters; use at most {MOST_SEARCH}")
     items = await _items(sources, selection)
-    drawn = metric_named(SHOWN[0].name if by in TEXTS else by)
+    drawn = shown_as(SHOWN[0].name if by in TEXTS else by)
     return Listed(_ordered(_found(items, text), by, direction), by, direction, drawn, bool(items))
 
 
@@ -106,7 +106,7 @@ def _found(items: Sequence[Item], text: str) -> list[Item]:
 def _order(selection: Selection) -> tuple[str, str]:
     by = selection.more.get("sort", SHOWN[0].name)
     if by not in TEXTS:
-        metric_named(by)
+        shown_as(by)
     direction = selection.more.get("dir", "up" if by in TEXTS else "down")
     if direction not in ("up", "down"):
         raise UnknownDirection(f"no direction {direction[:32]!r}; there are up and down")

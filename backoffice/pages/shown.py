@@ -10,14 +10,18 @@ import polars as pl
 
 from backoffice.money import major, money
 from projections.catalogue import METRICS
-from projections.figures import AMOUNTS, RATIOS, counted_per_product, with_ratios
+from projections.figures import AMOUNTS, RATIOS, UnknownMetric, counted_per_product, with_ratios
 from projections.metric import Metric, Ratio, Unit
+from projections.sales import NET
 
 Row = Mapping[str, Any]
 
+_COMPLEMENTED = frozenset({"traced_refunds", "traced_refunded_minor"})
+"""Refunds of known sales stand in no table: those of unknown sales do, and all."""
 SHOWN: tuple[Metric | Ratio, ...] = (
-    *AMOUNTS,
-    *METRICS,
+    NET,
+    *(metric for metric in METRICS if metric.name not in _COMPLEMENTED),
+    *(amount for amount in AMOUNTS if amount is not NET),
     *RATIOS,
 )
 """The order of columns and cards: what is earned first."""
@@ -53,12 +57,20 @@ def columns(*, over_products: bool) -> list[Column]:
 
 
 def _column(metric: Metric | Ratio, per_product: bool) -> Column:
-    title = f"{metric.title} (per product)" if per_product and isinstance(metric, Metric) else metric.title
+    title = f"{metric.title} (per product)" if per_product and metric.unit is Unit.COUNT else metric.title
     return Column(metric.name, title, per_product)
 
 
 def _roots(ratio: Ratio) -> frozenset[str]:
     return frozenset(ratio.expression.meta.root_names())
+
+
+def shown_as(name: str) -> Metric | Ratio:
+    """Raises UnknownMetric for what is no column."""
+    known = {metric.name: metric for metric in SHOWN}
+    if name not in known:
+        raise UnknownMetric(f"no metric {name[:64]!r} is drawn; there are {', '.join(known)}")
+    return known[name]
 
 
 def cells(row: Row) -> list[Cell]:

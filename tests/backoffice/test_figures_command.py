@@ -19,7 +19,9 @@ from tests.web.shop import Shop, busy_days, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 HEADER = (
-    "product_id,day,currency,orders,units_sold,gross_minor,refunds,units_refunded,refunded_minor,views,likes,net_minor"
+    "product_id,day,currency,orders,units_sold,gross_minor,refunds,units_refunded,refunded_minor,views,likes,"
+    "sale_refunds,sale_refunded_minor,traced_refunds,traced_refunded_minor,"
+    "net_minor,untraced_refunds,untraced_refunded_minor"
 )
 QUESTION = question_from_options("product,day", "Europe/London")
 

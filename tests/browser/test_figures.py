@@ -50,9 +50,13 @@ def _address(path: str, tz: str, first: str, last: str, **more: str) -> str:
 
 
 async def _table(page: Page, part: str, keys: int, skip: int = 0) -> Shown:
-    """The rows of the page's table of figures; `skip` columns after the keys are of another kind."""
-    rows: list[list[str]] = await page.locator(f"table.figures {part} tr").evaluate_all(
-        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim().replace(/\\*$/, '')))"
+    """The rows of the page's first table of figures; `skip` columns after the keys are of another kind."""
+    rows: list[list[str]] = (
+        await page.locator("table.figures")
+        .first.locator(f"{part} tr")
+        .evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent.trim().replace(/\\*$/, '')))"
+        )
     )
     at = keys + skip
     return {tuple(row[:keys]): [exact(text) for text in row[at : at + len(WHOLE)]] for row in rows}

@@ -14,6 +14,7 @@ from projections.figures import Question, figures
 from projections.interest import INTEREST
 from projections.periods import QuestionError, Range
 from projections.read_model import Effect, FiguresReader, Increments, ReadModel
+from projections.returns import RETURNS
 from projections.sales import SALES
 
 from .effects import NOON, OTHER, TP, Batch, effect, listing, rows
@@ -71,7 +72,9 @@ class ChangingFigures:
         ]
         sold = [{**key, "orders": 1, "gross_minor": self._amount(), "refunded_minor": 1} for key in keys]
         seen = [{**key, "views": self.chance.randint(0, 9), "likes": self.chance.randint(-2, 2)} for key in keys]
-        every = {**rows(SALES, *sold), **rows(INTEREST, *seen), **listing(self.chance.choice(PRODUCTS), 1, "Name")}
+        back = [{**key, "sale_refunds": 1, "sale_refunded_minor": self._amount()} for key in keys]
+        figures = {**rows(SALES, *sold), **rows(RETURNS, *back), **rows(INTEREST, *seen)}
+        every = {**figures, **listing(self.chance.choice(PRODUCTS), 1, "Name")}
         return {name: every[name] for name in self.chance.sample(sorted(every), self.chance.randint(1, 3))}
 
     def _buckets(self) -> list[int]:

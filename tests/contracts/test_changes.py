@@ -8,9 +8,11 @@ from polars.testing import assert_frame_equal
 from event_store.inbox import InboxEntry
 from projections.catalogue import FIGURES
 from projections.read_model import Changes, Effect, FiguresVersion, Increments, ReadModel
+from projections.returns import RETURNS
+from projections.sales import SALES
 
 from .conftest import Elapse, Open
-from .effects import NOON, OTHER, TP, Batch, commit, effect, listing, sold, viewed
+from .effects import NOON, OTHER, TP, Batch, commit, effect, listing, rows, sold, viewed
 
 WITH_OLDER_SERVERS = True
 DAY_S = 86_400
@@ -42,7 +44,21 @@ async def test_since_nothing_everything_has_changed(read_model: ReadModel) -> No
     await commit(read_model, await read_model.serving(), Batch(1, {**on(TODAY + 30), **viewed("b", 3)}))
     changes = await changed(read_model, None)
     assert list(changes.days) == list(range(TODAY, TODAY + 31))
-    assert {name: rows.height for name, rows in changes.rows.items()} == {"sales": 2, "interest": 1}
+    assert {name: rows.height for name, rows in changes.rows.items()} == {"sales": 2, "returns": 0, "interest": 1}
+
+
+async def test_a_refund_changes_its_own_day_and_that_of_its_sale(read_model: ReadModel) -> None:
+    generation = await read_model.serving()
+    for day in (TODAY - 40, TODAY - 1, TODAY):
+        await commit(read_model, generation, Batch(1, on(day)))
+    before = await read_model.version()
+    (now, sale) = ({"product_id": "a", "bucket": NOON}, {"product_id": "a", "bucket": NOON - 40 * DAY_S})
+    increments = {
+        **rows(SALES, {**now, "refunds": 1, "refunded_minor": 70}),
+        **rows(RETURNS, {**now, "traced_refunds": 1}, {**sale, "sale_refunds": 1, "sale_refunded_minor": 70}),
+    }
+    await commit(read_model, generation, Batch(1, increments))
+    assert await days_since(read_model, before) == [TODAY - 40, TODAY]
 
 
 async def test_only_the_days_that_were_counted_since_have_changed(read_model: ReadModel) -> None:

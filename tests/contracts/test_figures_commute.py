@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from event_store.codec import Codec
 from event_store.decoded_batch import decode_batch
-from event_store.envelope import stamp
+from event_store.envelope import format_time, parse_time, stamp
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
 from event_store.record import RecordBatch, TopicPartition
 from projections.catalogue import PROJECTIONS
@@ -32,12 +32,14 @@ NOW_US = 1_699_999_999_000_000
 PRODUCTS = st.sampled_from(["85123A", "85123a", "POST"])
 CURRENCIES = st.sampled_from(["GBP", "EUR"])
 LINES = st.lists(st.builds(Line, PRODUCTS, st.integers(1, 9), st.integers(0, 10_000)), min_size=1, max_size=4)
+SALES = st.integers(0, 50).map(lambda back: format_time(START - timedelta(minutes=back)))
+"""When the sale was that a refund undoes."""
 PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
     st.builds(ProductListed, PRODUCTS, st.integers(1, 3), st.sampled_from("ab"), st.integers(1, 2), CURRENCIES),
     st.builds(ProductView, PRODUCTS, st.just("visitor"), CURRENCIES),
     st.builds(LikeChanged, PRODUCTS, st.just("user"), CURRENCIES, st.sampled_from([1, -1])),
     st.builds(PaymentCompleted, st.just("order"), st.just("payment"), CURRENCIES, LINES),
-    st.builds(PaymentRefunded, st.just("refund"), CURRENCIES, LINES),
+    st.builds(PaymentRefunded, st.just("refund"), CURRENCIES, LINES, sold_at=st.none() | SALES),
 )
 FACTS = st.lists(st.tuples(PAYLOADS, st.integers(0, 59).map(lambda at: START + timedelta(minutes=at))), max_size=10)
 
@@ -94,6 +96,7 @@ def counted(history: History) -> dict[str, list[dict[str, Any]]]:
 def by_hand(events: Sequence[tuple[Payload, datetime]]) -> dict[str, list[dict[str, Any]]]:
     """The figures without polars, projections or a read model: each event looked at once."""
     sales: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    returns: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     interest: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     listings: dict[str, tuple[Any, ...]] = {}
     for payload, at in events:
@@ -117,14 +120,25 @@ def by_hand(events: Sequence[tuple[Payload, datetime]]) -> dict[str, list[dict[s
                     cell[minor] += line.amount_minor
                 for product_id in {line.product_id for line in payload.lines}:
                     sales[bucket, product_id, payload.currency][orders] += 1
+                if isinstance(payload, PaymentRefunded) and payload.sold_at is not None:
+                    _trace(returns, payload, int(parse_time(payload.sold_at).timestamp()) // 900 * 900, "sale")
+                    _trace(returns, payload, bucket, "traced")
     return {
         "sales": cells(PROJECTIONS[0], sales),
         "interest": cells(PROJECTIONS[1], interest),
+        "returns": cells(PROJECTIONS[2], returns),
         "listing": [
             {"product_id": key, **dict(zip(("version", "name", "price_minor", "currency"), stands, strict=True))}
             for key, stands in sorted(listings.items())
         ],
     }
+
+
+def _trace(returns: dict[Any, dict[str, int]], refund: PaymentRefunded, bucket: int, kind: str) -> None:
+    for line in refund.lines:
+        returns[bucket, line.product_id, refund.currency][f"{kind}_refunded_minor"] += line.amount_minor
+    for product_id in {line.product_id for line in refund.lines}:
+        returns[bucket, product_id, refund.currency][f"{kind}_refunds"] += 1
 
 
 def cells(projection: Projection, found: dict[Any, dict[str, int]]) -> list[dict[str, Any]]:
@@ -168,21 +182,67 @@ def test_contributions_add_up_to_the_increments(events: list[tuple[Payload, date
     facts = decode_batch(CODEC, cut(log, [])[0]).facts
     for projection in PROJECTIONS:
         rows = {event: facts[event] for event in projection.contributions if event in facts}
+        keys = {key for frame in rows.values() for key in _keys(projection, frame)}
         increments = projection.increments(facts)
-        assert (increments is None) == (not rows)
+        assert (increments is None) == (not keys)
         if increments is not None:
             for metric in projection.metrics:
                 if metric.merge == "add":
                     assert _added(projection, metric, rows) == increments[metric.name].sum()
-            keys = {key for frame in rows.values() for key in frame.select(projection.key).rows()}
             assert keys == set(increments.select(projection.key).rows())
 
 
+def _keys(projection: Projection, rows: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """The cells that these facts add to."""
+    if projection.by_sale:
+        rows = rows.filter(pl.col("sale_bucket").is_not_null())
+    buckets = {projection.bucket_of(metric.name) for metric in projection.metrics}
+    return [
+        key
+        for bucket in buckets
+        for key in rows.select(pl.col(bucket if name == "bucket" else name) for name in projection.key).rows()
+    ]
+
+
+@given(histories())
+def test_refunds_by_day_of_sale_and_those_of_unknown_sales_are_all_refunds(history: History) -> None:
+    figures = counted(history)
+    for by_sale, traced, every in (
+        ("sale_refunds", "traced_refunds", "refunds"),
+        ("sale_refunded_minor", "traced_refunded_minor", "refunded_minor"),
+    ):
+        untraced: Counter[tuple[str, str]] = Counter()
+        for row in figures["sales"]:
+            untraced[row["product_id"], row["currency"]] += row[every]
+        of_sales: Counter[tuple[str, str]] = Counter()
+        for row in figures["returns"]:
+            untraced[row["product_id"], row["currency"]] -= row[traced]
+            of_sales[row["product_id"], row["currency"]] += row[by_sale] - row[traced]
+        assert set(of_sales.values()) <= {0}
+        assert +untraced == _untraced(history.events, every)
+
+
+def _untraced(events: Sequence[tuple[Payload, datetime]], metric: str) -> Counter[tuple[str, str]]:
+    """(product, currency) → what the refunds of unknown sales add."""
+    found: Counter[tuple[str, str]] = Counter()
+    for payload, _ in events:
+        if isinstance(payload, PaymentRefunded) and payload.sold_at is None:
+            for line in payload.lines:
+                found[line.product_id, payload.currency] += line.amount_minor if metric == "refunded_minor" else 0
+            for product_id in {line.product_id for line in payload.lines}:
+                found[product_id, payload.currency] += metric == "refunds"
+    return +found
+
+
 def _added(projection: Projection, metric: Metric, rows: Mapping[str, pl.DataFrame]) -> int:
-    """What an explanation adds up to: each event's own contribution, one after the other."""
+    """What an explanation adds up to: each event's own contribution, one after the other, where it has a bucket."""
+    placed = pl.col(projection.bucket_of(metric.name)).is_not_null()
     return sum(
         value
         for event, adds in projection.contributions.items()
         if event in rows and metric.name in adds
-        for value in rows[event].select(value=adds[metric.name] + pl.lit(0) * pl.col("offset"))["value"].to_list()
+        for value in rows[event]
+        .filter(placed)
+        .select(value=adds[metric.name] + pl.lit(0) * pl.col("offset"))["value"]
+        .to_list()
     )

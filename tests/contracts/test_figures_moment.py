@@ -110,9 +110,9 @@ async def test_while_others_count_sums_come_with_the_positions_that_they_are_the
     asked = SumsAsked([Period("ever", 0, 2**40)])
     async with others_count(open_read_model):
         found = await read_meanwhile(
-            lambda: read_model.sums(generation, "sales", asked), lambda one: one.progress[0].next_offset
+            lambda: read_model.sums(generation, ["sales"], asked), lambda one: one.progress[0].next_offset
         )
-    counted = [(one.rows["orders"].to_list(), [part.next_offset for part in one.progress]) for one in found]
+    counted = [(one.rows["sales"]["orders"].to_list(), [part.next_offset for part in one.progress]) for one in found]
     assert [(orders, records) for orders, records in counted if orders != records] == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from event_store.inbox import Position
 from projections.interest import INTEREST
 from projections.read_model import Increments, Period, ReadModel, SumsAsked
+from projections.returns import RETURNS
 from projections.sales import SALES
 
 from .effects import BUCKET, NOON, OTHER, TP, Batch, commit, effect, listing, rows, sold, viewed
@@ -31,7 +32,7 @@ async def counted(read_model: ReadModel, *batches: Increments) -> int:
 
 
 async def sums_of(read_model: ReadModel, generation: int, asked: SumsAsked) -> pl.DataFrame:
-    return (await read_model.sums(generation, "sales", asked)).rows
+    return (await read_model.sums(generation, ["sales"], asked)).rows["sales"]
 
 
 async def test_without_a_batch_there_are_columns_and_no_rows(read_model: ReadModel) -> None:
@@ -179,6 +180,18 @@ async def test_the_extent_goes_from_the_first_to_the_last_bucket_of_any_figure(r
     assert await read_model.extent(generation) == (NOON - BUCKET, NOON + BUCKET)
 
 
+async def test_sums_of_several_projections_come_together(read_model: ReadModel) -> None:
+    back = {"product_id": "a", "sale_refunds": 1, "sale_refunded_minor": 70}
+    generation = await counted(read_model, sold("a", 100), rows(RETURNS, back, {**back, "product_id": "b"}))
+    found = (await read_model.sums(generation, ["returns", "sales"], SumsAsked([Period("", 0, 2**40)]))).rows
+    names = [metric.name for metric in RETURNS.metrics]
+    assert list(found) == ["returns", "sales"]
+    assert found["returns"].rows(named=True) == [
+        {"period": "", "currency": "GBP", **dict.fromkeys(names, 0), "sale_refunds": 2, "sale_refunded_minor": 140}
+    ]
+    assert found["sales"]["gross_minor"].to_list() == [100]
+
+
 async def test_a_snapshot_has_positions_rows_and_dead_letters_together(read_model: ReadModel) -> None:
     generation = await read_model.serving()
     await commit(read_model, generation, Batch(3, sold("a", 1), dead=[(1, b"?")]))
@@ -186,7 +199,7 @@ async def test_a_snapshot_has_positions_rows_and_dead_letters_together(read_mode
     snapshot = await read_model.snapshot(generation)
     assert {tp: position.next_offset for tp, position in snapshot.positions.items()} == {TP: 3, OTHER: 2}
     assert snapshot.positions[TP] == await read_model.position(generation, TP)
-    for name in ("sales", "interest", "listing"):
+    for name in ("sales", "returns", "interest", "listing"):
         assert snapshot.rows[name].equals(await read_model.rows(generation, name))
     assert snapshot.dead == {(TP, 1)}
 

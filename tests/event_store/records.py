@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from event_store.codec import Codec
-from event_store.envelope import stamp
+from event_store.envelope import format_time, stamp
 from event_store.events import (
     LikeChanged,
     Line,
@@ -36,13 +36,15 @@ IDS = st.sampled_from(["85123A", "85123a", "22423", "POST", "€", 'a"b\\c', "x"
 CURRENCIES = st.sampled_from(["GBP", "EUR"])
 TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=20)
 LINES = st.lists(st.builds(Line, IDS, st.integers(1, 10**6), st.integers(0, 10**15)), min_size=1, max_size=4)
+SALES = st.integers(-300, 9_999_999).map(lambda ago_s: format_time(AT - timedelta(seconds=ago_s)))
+"""When a sale was that a refund undoes: at the latest, by another clock, five minutes after it."""
 PAYLOADS: st.SearchStrategy[Payload] = st.one_of(
     st.builds(ProductListed, IDS, st.integers(1, 2**53), TEXTS, st.integers(0, 10**15), CURRENCIES),
     st.builds(ProductView, IDS, TEXTS, CURRENCIES),
     st.builds(LikeChanged, IDS, TEXTS, CURRENCIES, st.sampled_from([1, -1])),
     st.builds(PaymentCompleted, TEXTS, TEXTS, CURRENCIES, LINES, st.none() | TEXTS),
     st.builds(PaymentFailed, TEXTS, TEXTS, st.none() | TEXTS),
-    st.builds(PaymentRefunded, TEXTS, CURRENCIES, LINES, st.none() | TEXTS),
+    st.builds(PaymentRefunded, TEXTS, CURRENCIES, LINES, st.none() | TEXTS, st.none() | SALES),
     st.builds(RecordWithheld, TEXTS, TEXTS, TEXTS),
 )
 TIMES = st.integers(0, 40 * 60 * 1_000_000).map(lambda us: AT + timedelta(microseconds=us))

@@ -18,7 +18,7 @@ from event_store.dead_letters import DeadLetter
 from event_store.decoded_batch import DecodedBatch, decode_batch
 from event_store.envelope import Envelope, parse_time
 from event_store.errors import UndecodableRecord
-from event_store.events import Payload, PaymentCompleted, PaymentRefunded
+from event_store.events import Line, Payload, PaymentCompleted, PaymentRefunded
 from event_store.facts import FACTS
 from event_store.record import fingerprint
 
@@ -97,10 +97,16 @@ def spoken_of(payload: Payload) -> list[Row]:
     if not isinstance(payload, PaymentCompleted | PaymentRefunded):
         return [tuple(getattr(payload, name) for name in names)] if names else []
     products = [line.product_id for line in payload.lines]
+    sale = (_sale_bucket(payload.sold_at),) if isinstance(payload, PaymentRefunded) else ()
+    firsts = [int(product not in products[:at]) for at, product in enumerate(products)]
     return [
-        (line.product_id, payload.currency, line.quantity, line.amount_minor, int(line.product_id not in products[:at]))
-        for at, line in enumerate(payload.lines)
+        (line.product_id, payload.currency, line.quantity, line.amount_minor, first, *sale)
+        for first, line in zip(firsts, payload.lines, strict=True)
     ]
+
+
+def _sale_bucket(sold_at: str | None) -> int | None:
+    return None if sold_at is None else int(parse_time(sold_at).timestamp()) // 900 * 900
 
 
 def one_by_one(codec: Codec, values: Sequence[bytes | None], first_offset: int = 0) -> OneByOne:
@@ -180,6 +186,41 @@ TIME_TEXTS = st.builds(
 def test_times_are_judged_alike_in_a_batch_and_one_by_one(texts: list[str]) -> None:
     values = [swapped(AT_TEXT, text.encode())(GOOD) for text in texts]
     assert shown(decode_batch(CODEC, batch_of(values))) == one_by_one(CODEC, values)
+
+
+SOLD_AT = "2011-03-03T09:15:00.000000Z"
+REFUND = stamped(PaymentRefunded("r-1", "GBP", [Line("22423", 1, 100)], None, SOLD_AT), 8)
+
+
+@given(st.lists(TIME_TEXTS, min_size=1, max_size=3), TIME_TEXTS)
+def test_times_of_sales_are_judged_alike_in_a_batch_and_one_by_one(texts: list[str], time: str) -> None:
+    values = [swapped(SOLD_AT.encode(), text.encode())(REFUND) for text in texts]
+    values.append(swapped(AT_TEXT, time.encode())(REFUND))
+    assert shown(decode_batch(CODEC, batch_of(values))) == one_by_one(CODEC, values)
+
+
+@pytest.mark.parametrize(
+    ("sold_at", "bucket"),
+    [
+        ("2000-01-01T00:00:00.000000Z", 946_684_800),
+        ("2011-03-03T09:29:59.999999Z", 1_299_143_700),
+        ("2011-03-04T12:35:00.000000Z", 1_299_241_800),
+        ("2011-03-04T12:35:00.000001Z", None),
+        ("1999-12-31T23:59:59.999999Z", None),
+        ("2011-02-29T00:00:00.000000Z", None),
+        ("2011-03-03T09:15:00.000000z", None),
+        ("2011-03-03T09:15:00.00+00:00", None),
+        ("2011-03-03T09:15:00Z", None),
+        ("", None),
+    ],
+)
+def test_a_refund_is_taken_where_its_sale_was_before_and_is_written_as_we_write_times(
+    sold_at: str, bucket: int | None
+) -> None:
+    decoded = decode_batch(CODEC, batch_of([swapped(SOLD_AT.encode(), sold_at.encode())(REFUND)]))
+    assert [letter.reason for letter in decoded.dead] == ([] if bucket else ["INVALID_EVENT"])
+    found = decoded.facts["PaymentRefunded"]["sale_bucket"].to_list() if bucket else [None]
+    assert found == [bucket]
 
 
 NEIGHBOURING_DAYS = st.builds(

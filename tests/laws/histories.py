@@ -42,12 +42,17 @@ _currencies = st.sampled_from(["GBP", "EUR"])
 _ids = st.integers(0, 9).map("id-{}".format)
 _lines = st.lists(st.builds(Line, _products, st.integers(1, 5), st.integers(0, 10**6)), min_size=1, max_size=4)
 
+_sales = st.none() | st.sampled_from([86_400, 87_301, 864_000]).map(
+    lambda age_s: format_time(NOON - timedelta(seconds=age_s))
+)
+"""When the sale was that a refund undoes: never after the oldest event."""
+
 payloads: st.SearchStrategy[Payload] = st.one_of(
     st.builds(ProductView, _products, _ids, _currencies),
     st.builds(LikeChanged, _products, _ids, _currencies, st.sampled_from([1, -1])),
     st.builds(ProductListed, _products, st.integers(1, 4), _ids, st.integers(0, 999), _currencies),
     st.builds(PaymentCompleted, _ids, _ids, _currencies, _lines),
-    st.builds(PaymentRefunded, _ids, _currencies, _lines),
+    st.builds(PaymentRefunded, _ids, _currencies, _lines, sold_at=_sales),
     st.builds(PaymentFailed, _ids, _ids),
 )
 _ages_s = st.sampled_from([0, 1, 899, 900, 86_400])
@@ -128,6 +133,6 @@ def events_of_every_kind() -> list[Event]:
         Event(LikeChanged("lantern", "user", "GBP", 1), 0),
         Event(LikeChanged("teapot", "user", "GBP", -1), 0),
         Event(PaymentCompleted("o1", "p1", "GBP", [line, line, Line("teapot", 1, 99)]), 0),
-        Event(PaymentRefunded("r1", "GBP", [line]), 0),
+        Event(PaymentRefunded("r1", "GBP", [line], "o1", format_time(NOON - timedelta(days=2))), 0),
         Event(PaymentFailed("o2", "p2"), 0),
     ]

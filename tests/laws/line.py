@@ -198,7 +198,7 @@ class Line:
 async def assert_figures(read_model: ReadModel, oracle: Oracle, generation: int | None = None) -> None:
     """The figures of the generation (the serving one) are the oracle's, to the last row."""
     number = await read_model.serving() if generation is None else generation
-    for name, width in {"sales": 3, "interest": 3, "listing": 1}.items():
+    for name, width in {"sales": 3, "returns": 3, "interest": 3, "listing": 1}.items():
         rows = (await read_model.rows(number, name)).rows()
         assert {row[:width]: row[width:] for row in rows} == oracle.rows(name), name
 

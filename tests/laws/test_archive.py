@@ -62,7 +62,7 @@ async def _every_figure_adds_up(line: Line, folder: Path) -> None:
         for product, period in periods:
             for metric in projection.metrics:
                 await _adds_up(line, explainer, product, metric.name, period)
-    for name in ("net_minor", "orders", "views"):
+    for name in ("net_minor", "orders", "views", "sale_refunded_minor", "untraced_refunds", "untraced_refunded_minor"):
         await _is_explained(line, explainer, Asked(name, [Period("", EVER.start, EVER.end)]))
 
 

@@ -11,9 +11,12 @@ from event_store.archiver import Archiver
 from event_store.codec import Codec
 from event_store.events import EVENT_TYPES
 from event_store.record import TopicPartition
+from projections.catalogue import PROJECTIONS
+from projections.figures import Question, figures
 from projections.projector import Projector
 from projections.read_model import ReadModel
 from projections.rebuild import RebuildRefused
+from projections.returns import RETURNS
 from tests.simulation.oracle import oracle_of
 
 from .histories import events_of_every_kind
@@ -54,7 +57,12 @@ async def test_what_was_unknown_is_counted_after_the_upgrade_by_a_rebuild_whose_
     rebuild = line.rebuild(line.history(tmp_path), figures)
     with pytest.raises(RebuildRefused, match="accept-differences") as refused:
         await rebuild.run("upgraded")
-    assert {one.where for one in refused.value.comparison.differences} == {"interest", "sales", "dead letter"}
+    assert {one.where for one in refused.value.comparison.differences} == {
+        "interest",
+        "returns",
+        "sales",
+        "dead letter",
+    }
     assert await figures.serving() == 1
     await assert_figures(figures, oracle_of(known))
     rebuilt = await rebuild.run("upgraded", accept_differences="the reader knows likes and refunds now")
@@ -63,6 +71,29 @@ async def test_what_was_unknown_is_counted_after_the_upgrade_by_a_rebuild_whose_
     assert not await figures.dead_letters(rebuilt.generation)
     notes = {one.number: one.note for one in await figures.generations()}
     assert notes[rebuilt.generation].endswith("differences accepted: the reader knows likes and refunds now")
+
+
+async def test_refunds_that_an_older_consumer_counted_are_of_unknown_sales_until_a_rebuild_which_names_them(
+    line: Line,
+) -> None:
+    """While consumers of two versions count, of which the older one reads over what a refund says of its sale."""
+    kinds = events_of_every_kind()
+    await line.append(CATALOG, [event.placed("/a", number) for number, event in enumerate(kinds, start=1)])
+    older = [one for one in PROJECTIONS if one is not RETURNS]
+    await Projector(line.read_model, 1, True, older, line.codec).apply(await line.log.read(CATALOG, 0))
+    assert await _refunds(line.read_model) == (1, 1, 0)
+    rebuild = line.rebuild()
+    with pytest.raises(RebuildRefused) as refused:
+        await rebuild.run("upgraded")
+    assert {one.where for one in refused.value.comparison.differences} == {"returns"}
+    await rebuild.run("upgraded", accept_differences="refunds say when their sale was")
+    assert await _refunds(line.read_model) == (1, 0, 1)
+
+
+async def _refunds(read_model: ReadModel) -> tuple[int, int, int]:
+    """All, those of unknown sales, and those by the day of their sale."""
+    (row,) = (await figures(read_model, Question(products=("lantern",)))).filter(currency="GBP").to_dicts()
+    return row["refunds"], row["untraced_refunds"], row["sale_refunds"]
 
 
 async def test_the_old_figures_serve_again_after_a_rollback_and_catch_up(line: Line, figures: ReadModel) -> None:
@@ -83,7 +114,6 @@ async def test_a_batch_made_for_a_generation_that_serves_no_more_is_refused_and_
     line: Line, figures: ReadModel
 ) -> None:
     from event_store.errors import GenerationChanged
-    from projections.catalogue import PROJECTIONS
 
     kinds = events_of_every_kind()
     await line.append(CATALOG, [event.placed("/a", number) for number, event in enumerate(kinds, start=1)])

@@ -1,4 +1,4 @@
-"""Eight mistakes of an earlier life of this house and three easy ones, each as replacements in the source of a copy.
+"""Eight mistakes of an earlier life of this house and four easy ones, each as replacements in the source of a copy.
 
 A replacement names its text exactly and must be found exactly once: where the source has changed, it is to be written
 anew. `selection` are quick tests of the suite that turn red, each for its own reason.
@@ -28,6 +28,7 @@ class Mistake:
 
 INTERRUPTIONS = "tests/laws/test_interruptions.py::"
 FIGURES = "tests/laws/test_figures.py::"
+COMMUTE = "tests/contracts/test_figures_commute.py::"
 PAUSES = "tests/laws/test_pauses.py::"
 AWAY = "tests/laws/test_relay.py::test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so"
 
@@ -193,5 +194,16 @@ MISTAKES = (
         ),
         (PAUSES + "test_a_paused_consumer_moves_no_position_keeps_its_leases_and_then_counts_everything_once",),
         simulated=False,
+    ),
+    Mistake(
+        "a refund is counted in the bucket of its own time, where that of its sale is meant",
+        (
+            Replacement(
+                "projections/projection.py",
+                "        return SALE_BUCKET if metric in self.by_sale else BUCKET\n",
+                "        return BUCKET\n",
+            ),
+        ),
+        (COMMUTE + "test_any_order_split_and_repetition_gives_the_figures_counted_by_hand",),
     ),
 )

@@ -389,6 +389,27 @@ TRACES = st.one_of(
 )
 
 
+SALES: st.SearchStrategy[Any] = st.one_of(
+    TIMES,
+    VALUES,
+    st.sampled_from(
+        [
+            "2010-11-30T09:00:00.000000Z",
+            "2010-12-01T08:31:00.000000Z",
+            "2010-12-01T08:31:00.000001Z",
+            "1999-12-31T23:59:59.999999Z",
+            "2010-02-29T09:00:00.000000Z",
+            "2010-11-30 09:00:00.000000Z",
+            "2010-11-30T09:00:00.000000z",
+            "2010-11-30T24:00:00.000000Z",
+            "infinity                   ",
+            "now                        ",
+        ]
+    ),
+)
+"""When a sale was that the sample's refund undoes, of 2010-12-01 08:26."""
+
+
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
@@ -400,6 +421,8 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 def events(draw: st.DrawFn) -> Any:
     """A good event with up to three of its places changed to something else, or taken away."""
     event = sample(draw(st.sampled_from(list(TYPES))))
+    if event["type"] == REFUND and draw(st.booleans()):
+        event["data"]["sold_at"] = draw(SALES)
     if draw(st.booleans()):
         event["traceparent"] = draw(st.one_of(TRACES, VALUES))
     for _ in range(draw(st.integers(0, 3))):

@@ -25,7 +25,7 @@ from projections.read_model import State
 from .oracle import Oracle
 
 NOTHING: Callable[[Any], None] = lambda result: None  # noqa: E731
-PROJECTIONS = {"sales": 3, "interest": 3, "listing": 1}
+PROJECTIONS = {"sales": 3, "returns": 3, "interest": 3, "listing": 1}
 """Projection → how many of its columns are the key."""
 
 

@@ -14,6 +14,7 @@ Key = tuple[Any, ...]
 
 FIGURES = {
     "sales": ("orders", "units_sold", "gross_minor", "refunds", "units_refunded", "refunded_minor"),
+    "returns": ("sale_refunds", "sale_refunded_minor", "traced_refunds", "traced_refunded_minor"),
     "interest": ("views", "likes"),
 }
 SILENT = ("PaymentFailed", "RecordWithheld")
@@ -30,6 +31,7 @@ class Oracle:
     """The figures of the records shown to it."""
 
     sales: dict[Key, dict[str, int]] = field(default_factory=dict)
+    returns: dict[Key, dict[str, int]] = field(default_factory=dict)
     interest: dict[Key, dict[str, int]] = field(default_factory=dict)
     listing: dict[Key, tuple[Any, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
@@ -83,6 +85,10 @@ class Oracle:
         for product, (quantity, amount) in _lines(data).items():
             key = (start, product, data["currency"])
             self._add("sales", key, refunds=1, units_refunded=quantity, refunded_minor=amount)
+            if data.get("sold_at") is not None:
+                of_sale = (bucket(data["sold_at"]), product, data["currency"])
+                self._add("returns", of_sale, sale_refunds=1, sale_refunded_minor=amount)
+                self._add("returns", key, traced_refunds=1, traced_refunded_minor=amount)
 
     def _ProductListed(self, data: Any, start: int) -> None:  # noqa: N802
         new = (data["version"], data["name"], data["price_minor"], data["currency"])

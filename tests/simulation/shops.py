@@ -63,9 +63,9 @@ class Shopper:
     def _draft(self, at_s: float) -> Draft:
         self.made += 1
         happened = self.now + timedelta(seconds=at_s - self.random.choice((0.0, 1.0, 900.0, 86_400.0)))
-        return self.codec.draft(self._payload(), happened, event_id=f"{self.name}-{self.made}")
+        return self.codec.draft(self._payload(happened), happened, event_id=f"{self.name}-{self.made}")
 
-    def _payload(self) -> Payload:
+    def _payload(self, happened: datetime) -> Payload:
         chance = self.random.random()
         (product, currency) = (self.random.choice(PRODUCTS), self.random.choice(("GBP", "GBP", "EUR")))
         number = f"{self.name}-{self.made}"
@@ -78,7 +78,9 @@ class Shopper:
         if chance < 0.9:
             return PaymentCompleted(f"order-{number}", f"payment-{number}", currency, self._lines())
         if chance < 0.95:
-            return PaymentRefunded(f"refund-{number}", currency, self._lines())
+            sold_at = format_time(happened - timedelta(seconds=self.random.choice((0, 900, 86_400))))
+            known = {"order_id": f"order-{number}", "sold_at": sold_at} if self.random.random() < 0.7 else {}
+            return PaymentRefunded(f"refund-{number}", currency, self._lines(), **known)
         return PaymentFailed(f"order-{number}", f"payment-{number}")
 
     def _lines(self) -> list[Line]:

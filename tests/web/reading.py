@@ -23,9 +23,8 @@ async def page(client: httpx.AsyncClient, url: str, **query: object) -> str:
 
 
 async def table(client: httpx.AsyncClient, url: str, **query: object) -> list[list[str]]:
-    """The rows of the page's only table, its head first."""
-    (found,) = Tables(await page(client, url, **query)).tables
-    return found
+    """The rows of the page's first table, its head first."""
+    return Tables(await page(client, url, **query)).tables[0]
 
 
 def shown(rows: list[list[str]], keys: int, skip: int = 0) -> Shown:

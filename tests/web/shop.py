@@ -26,7 +26,7 @@ from backoffice.sign_in.roles import Role
 from backoffice.silence import Silence
 from event_store.archive import Archive
 from event_store.codec import Codec
-from event_store.envelope import stamp
+from event_store.envelope import format_time, stamp
 from event_store.events import LikeChanged, Line, Payload, PaymentCompleted, PaymentRefunded, ProductListed, ProductView
 from event_store.history import History
 from event_store.memory_leases import MemoryLeases
@@ -132,9 +132,12 @@ class Shop:
         order = f"o{self.orders}"
         return PaymentCompleted(order, f"p-{order}", currency, [Line(*line) for line in lines]), at
 
-    def refunded(self, at: datetime, *lines: tuple[str, int, int], currency: str = "GBP") -> tuple[Payload, datetime]:
+    def refunded(
+        self, at: datetime, *lines: tuple[str, int, int], currency: str = "GBP", sold_at: datetime | None = None
+    ) -> tuple[Payload, datetime]:
         self.orders += 1
-        return PaymentRefunded(f"r{self.orders}", currency, [Line(*line) for line in lines]), at
+        sale = None if sold_at is None else format_time(sold_at)
+        return PaymentRefunded(f"r{self.orders}", currency, [Line(*line) for line in lines], sold_at=sale), at
 
     def dashboard(self, live: Live | None = None, gate: Gate | None = None, **options: Any) -> Litestar:
         """With sign-in, where no other gate is given."""
@@ -180,11 +183,12 @@ def busy_days(shop: Shop, seed: int, first: datetime, days: int, events: int) ->
         at = first + timedelta(seconds=chance.randrange(days * 86_400))
         lines = [(chance.choice("ABC"), chance.randint(1, 5), chance.randint(0, 9_999)) for _ in range(3)]
         currency = chance.choice(("GBP", "GBP", "EUR"))
+        sold_at = at - timedelta(hours=chance.randrange(60)) if chance.random() < 0.6 else None
         kind = chance.randrange(4)
         made.append(
             (
                 shop.sold(at, *lines, currency=currency),
-                shop.refunded(at, *lines[:1], currency=currency),
+                shop.refunded(at, *lines[:1], currency=currency, sold_at=sold_at),
                 viewed(at, lines[0][0], currency),
                 liked(at, lines[0][0]),
             )[kind]

@@ -239,9 +239,10 @@ class _Nobody:
 class _Mistaken(MemoryReadModel):
     """Says one more of everything."""
 
-    async def sums(self, generation: int, projection: str, asked: SumsAsked) -> Sums:
-        found = await super().sums(generation, projection, asked)
-        return replace(found, rows=found.rows.with_columns(pl.exclude("product_id", "period", "currency") + 1))
+    async def sums(self, generation: int, projections: Sequence[str], asked: SumsAsked) -> Sums:
+        found = await super().sums(generation, projections, asked)
+        more = pl.exclude("product_id", "period", "currency") + 1
+        return replace(found, rows={name: rows.with_columns(more) for name, rows in found.rows.items()})
 
 
 class _Busy(MemoryReadModel):

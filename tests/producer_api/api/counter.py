@@ -69,9 +69,9 @@ class Counterside:
             "POST", f"/v1/orders/{quote(order_id, safe='')}/payments", {"outcome": outcome, **fields}
         )
 
-    async def paid_order(self, order_id: str, *lines: dict[str, Any]) -> None:
+    async def paid_order(self, order_id: str, *lines: dict[str, Any], **fields: Any) -> None:
         assert (await self.place_order(order_id, *lines)).status_code == 201
-        assert (await self.pay(order_id)).status_code == 201
+        assert (await self.pay(order_id, **fields)).status_code == 201
 
     async def refund(self, *lines: dict[str, Any], **fields: Any) -> httpx.Response:
         return await self.call("POST", "/v1/refunds", {"lines": list(lines) or [line()], **fields})

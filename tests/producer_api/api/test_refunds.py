@@ -17,7 +17,7 @@ from .counter import Counterside, line, open_counter, pointers, problem
 
 
 async def test_a_refund_of_a_paid_order_is_told(counter: Counterside) -> None:
-    await counter.paid_order("536365", line("85123A", 6, 1530))
+    await counter.paid_order("536365", line("85123A", 6, 1530), at="2010-12-01T09:26:00+01:00")
     response = await counter.refund(
         line("85123A", 2, 500), refund_id="C1", order_id="536365", at="2011-01-05T10:00:00Z"
     )
@@ -29,6 +29,7 @@ async def test_a_refund_of_a_paid_order_is_told(counter: Counterside) -> None:
         "currency": "GBP",
         "lines": [line("85123A", 2, 500)],
         "order_id": "536365",
+        "sold_at": "2010-12-01T08:26:00.000000Z",
     }
     assert response.json() == {
         "refund_id": "C1",
@@ -40,6 +41,29 @@ async def test_a_refund_of_a_paid_order_is_told(counter: Counterside) -> None:
     }
     assert (await counter.call("GET", "/v1/refunds/C1")).json() == response.json()
     assert (await counter.call("GET", "/v1/orders/536365")).json()["refunded_minor"] == 500
+
+
+@pytest.mark.parametrize(
+    ("at", "sold_at"),
+    [("2011-01-05T10:00:00Z", "2011-01-05T10:04:59.000000Z"), ("2011-01-05T09:59:58Z", None)],
+    ids=["two clocks", "before the sale"],
+)
+async def test_a_refund_that_came_before_its_sale_says_nothing_of_it_unless_clocks_may_differ_so_much(
+    counter: Counterside, at: str, sold_at: str | None
+) -> None:
+    await counter.paid_order("536365", line("85123A"), at="2011-01-05T10:04:59Z")
+    assert (await counter.refund(line("85123A"), order_id="536365", at=at)).status_code == 201
+    (event,) = counter.events("PaymentRefunded")
+    assert event["data"]["sold_at"] == sold_at
+
+
+async def test_each_refund_of_orders_paid_at_once_says_when_its_own_was(counter: Counterside) -> None:
+    times = {f"order-{day}": f"2011-01-0{day}T10:00:00.000000Z" for day in range(1, 5)}
+    await asyncio.gather(*(counter.paid_order(order_id, line("85123A"), at=at) for order_id, at in times.items()))
+    given = (counter.refund(line("85123A"), order_id=order_id) for order_id in times)
+    assert {response.status_code for response in await asyncio.gather(*given)} == {201}
+    told = counter.events("PaymentRefunded")
+    assert {event["data"]["order_id"]: event["data"]["sold_at"] for event in told} == times
 
 
 async def test_a_refund_of_an_unknown_order_needs_its_currency_and_no_listed_product(counter: Counterside) -> None:
