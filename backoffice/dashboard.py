@@ -57,6 +57,7 @@ from .pages import (
     outbox,
     pauses,
     rebuild,
+    reference,
     saved_views,
     sign_in,
     tokens,
@@ -163,6 +164,7 @@ def _handlers(
     return [
         *(route(page, sources) for page in PAGES),
         download.route(sources, PAGES),
+        reference.route(),
         api_figures.route(sources.figures, sources.pipeline, sources.default_tz),
         api_explain.route(sources.explainer, sources.pipeline, sources.default_tz),
         api_record.route(sources.explainer.history, sources.pipeline),

@@ -34,6 +34,7 @@ PAGES: Mapping[str, Sequence[str]] = {
     "/events": ["/events", _at("/events", q=HOSTILE_ID)],
     "/record": [_at("/record", **PLACE), _at("/record", topic="order-events", partition=0, offset=0)],
     "/audit": ["/audit?of=backoffice", "/audit?of=commerce"],
+    "/api": ["/api"],
     "/users": ["/users"],
     "/tokens": ["/tokens"],
     "/account": ["/account"],

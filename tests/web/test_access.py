@@ -55,6 +55,7 @@ MATRIX: Mapping[str, Role | None] = {
     "POST /saved-views": Role.ANALYST,
     "POST /saved-views/remove": Role.ANALYST,
     "GET /api/saved-views": Role.VIEWER,
+    "GET /api": Role.VIEWER,
     "GET /schema": Role.VIEWER,
     "GET /schema/openapi.json": Role.VIEWER,
     "GET /schema/{path:str}": Role.VIEWER,
