@@ -51,6 +51,23 @@ async def test_a_payment_over_http_moves_the_open_overview_without_a_reload(
     assert await visit.page.evaluate("window.isThisVeryPage")
 
 
+async def test_new_records_come_to_the_open_explorer_and_to_no_page_further_back(
+    visiting: Visiting, shop: StockedShop
+) -> None:
+    visit = await visiting()
+    await visit.to("/events")
+    await visit.page.evaluate("window.isThisVeryPage = true")
+    assert "LAMP" not in await visit.page.locator("#found").inner_text()
+    async with httpx.AsyncClient(base_url=shop.line.api_url, timeout=60) as till:
+        product = {"name": "Lamp", "price_minor": 995, "currency": "GBP"}
+        (await till.put("/v1/products/LAMP", json=product)).raise_for_status()
+    await expect(visit.page.locator("#found")).to_contain_text("LAMP", timeout=PATIENCE_MS)
+    assert await visit.page.evaluate("window.isThisVeryPage")
+    await visit.page.get_by_role("link", name="Further back").click()
+    await expect(visit.page.get_by_role("link", name="The newest")).to_be_visible()
+    assert await visit.page.locator("#found[data-live]").count() == 0
+
+
 async def test_a_page_says_when_the_connection_is_lost_and_goes_on_when_it_is_back(
     visiting: Visiting, shop: StockedShop
 ) -> None:
