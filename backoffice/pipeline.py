@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -19,9 +19,10 @@ from event_store.pauses import Part, Pauses
 from event_store.record import TopicPartition
 from event_store.topics import TOPICS, partitions_of, versions
 from projections.completeness import Counted, Waiting, completeness
-from projections.read_model import Generation, PartitionProgress, ReadModel, State
+from projections.read_model import PartitionProgress, ReadModel
 
 from .consumer_names import MEMBERS, PARTITIONS
+from .generations import generation_statuses, rebuild_under_way
 from .guarded_cache import GuardedCache
 from .instants import instant, instant_or_none
 from .pipeline_status import (
@@ -29,12 +30,12 @@ from .pipeline_status import (
     CompletenessStamp,
     CountedPartition,
     DeadLetterCount,
-    GenerationStatus,
     HandledHole,
     LaneStatus,
     PartitionStatus,
     PauseStatus,
     PipelineStatus,
+    RebuildUnderWay,
     StatusWithoutLog,
 )
 from .pipeline_trend import PipelineTrend
@@ -49,6 +50,12 @@ class _Stages:
     lanes: list[LaneStatus]
     partitions: list[PartitionStatus]
     paused: list[PauseStatus]
+    rebuild: RebuildUnderWay | None = None
+
+    @property
+    def records(self) -> int:
+        """That the log has had."""
+        return sum(one.log_end for one in self.partitions)
 
     def look(self) -> Look:
         return Look(
@@ -70,6 +77,7 @@ class _Stages:
             one.missing,
             one.generation,
             self.paused,
+            self.rebuild,
         )
 
     def _counted(self) -> Counted:
@@ -120,7 +128,7 @@ class Pipeline:
             lanes=[_at_a_rate(lane, rates) for lane in stages.lanes],
             partitions=[_held(one, holdings, rates) for one in stages.partitions],
             dead_letters=await self._dead_letters(stages.generation),
-            generations=await self._generations(sum(one.log_end for one in stages.partitions)),
+            generations=await generation_statuses(self.read_model, stages.records),
             consumers=_at_work(holdings),
             rates_over_s=round(rates.over_s, 3) if rates else None,
             cache=None if self.cache is None else await self.cache.status(),
@@ -139,7 +147,7 @@ class Pipeline:
             lanes=lanes,
             partitions=[_counted(one, holdings) for one in sorted(progress, key=lambda one: one.tp)],
             dead_letters=await self._dead_letters(generation),
-            generations=await self._generations(None),
+            generations=await generation_statuses(self.read_model, None),
             consumers=_at_work(holdings),
             cache=None if self.cache is None else await self.cache.status(),
             paused=await standing(self.pauses),
@@ -159,7 +167,8 @@ class Pipeline:
         generation = await self.read_model.serving()
         progress = {one.tp: one for one in await self.read_model.progress(generation)}
         partitions = [await self._partition(tp, bounds[tp], progress.get(tp), asked_at) for tp in sorted(bounds)]
-        return _Stages(asked_at, generation, lanes, partitions, await standing(self.pauses))
+        stages = _Stages(asked_at, generation, lanes, partitions, await standing(self.pauses))
+        return replace(stages, rebuild=await rebuild_under_way(self.leases, self.read_model, stages.records))
 
     async def _partitions(self) -> list[TopicPartition]:
         return partitions_of(versions(self.topics, await self.log.topics()))
@@ -206,26 +215,6 @@ class Pipeline:
         details = {letter.reason: letter.detail for letter in reversed(newest)}
         counts = Counter(letter.reason for letter in newest)
         return [DeadLetterCount(reason, events, details[reason]) for reason, events in counts.most_common()]
-
-    async def _generations(self, records: int | None) -> list[GenerationStatus]:
-        """`records` is how many the log has had, in all partitions; None where nobody knows."""
-        return [
-            GenerationStatus(
-                one.number,
-                one.state.value,
-                instant(one.created_at_us),
-                instant_or_none(one.served_at_us),
-                one.note,
-                await self._counted_ratio(one, records),
-            )
-            for one in await self.read_model.generations()
-        ]
-
-    async def _counted_ratio(self, one: Generation, records: int | None) -> float | None:
-        if one.state is not State.BUILDING or records is None:
-            return None
-        counted = sum(progress.next_offset for progress in await self.read_model.progress(one.number))
-        return round(min(1.0, counted / records), 4) if records else 0.0
 
 
 def _at_a_rate(lane: LaneStatus, rates: Rates | None) -> LaneStatus:

@@ -108,6 +108,20 @@ class PauseStatus(Struct, frozen=True):
         return f"{self.work} is paused since {utc_of(self.since)} by {self.who}: {self.why}"
 
 
+class RebuildUnderWay(Struct, frozen=True):
+    """The figures stay those of the serving generation until it switches."""
+
+    generation: Annotated[int | None, Meta(description="the one being built; null: none yet, or a rollback")] = None
+    since: datetime | None = None
+    counted_ratio: Annotated[float | None, Meta(description="of the log")] = None
+
+    @property
+    def words(self) -> str:
+        if self.counted_ratio is None:
+            return "a rebuild or rollback is running"
+        return f"a rebuild is running, {self.counted_ratio:.0%} counted"
+
+
 class CompletenessStamp(Struct, frozen=True):
     """How far the figures speak for what happened. Stands beside every answer."""
 
@@ -119,6 +133,7 @@ class CompletenessStamp(Struct, frozen=True):
     missing: int
     generation: int
     paused: list[PauseStatus] = []
+    rebuild: Annotated[RebuildUnderWay | None, Meta(description="the one that runs, in whichever process")] = None
 
 
 class PipelineStatus(Struct, frozen=True):

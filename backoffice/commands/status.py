@@ -75,6 +75,8 @@ def sentence(stamp: CompletenessStamp) -> str:
     if stamp.missing:
         parts.append(f"{stamp.missing} missing from the log")
     parts += [one.sentence for one in stamp.paused]
+    if stamp.rebuild:
+        parts.append(stamp.rebuild.words)
     return "; ".join(parts) + "."
 
 

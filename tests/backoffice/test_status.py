@@ -24,6 +24,7 @@ from backoffice.pipeline_status import (
     LaneStatus,
     PartitionStatus,
     PipelineStatus,
+    RebuildUnderWay,
 )
 from event_store.envelope import stamp
 from event_store.log import Bounds
@@ -252,6 +253,7 @@ async def test_the_json_has_every_stage_and_reads_back_as_it_was(shop: Shop) -> 
     [
         PipelineStatus,
         CompletenessStamp,
+        RebuildUnderWay,
         LaneStatus,
         PartitionStatus,
         HandledHole,
