@@ -202,7 +202,7 @@ def _of_letters(gate: Gate, sources: Sources, crash_points: CrashPoints) -> Sequ
     if gate.office is not None:
         audits, codec = gate.office.audits, sources.explainer.history.codec
         desk = LetterDesk(letters, audits[BACKOFFICE], pipeline.outbox, codec, pipeline.now_us, crash_points)
-    return [*dead_letters.routes(letters, desk), *dead_letter.routes(letters, desk)]
+    return [*dead_letters.routes(sources, desk), *dead_letter.routes(sources, desk)]
 
 
 def _of_accounts(gate: Gate, sources: Sources) -> Sequence[ControllerRouterHandler]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from backoffice.instants import utc
+from backoffice.instants import instant
 from backoffice.letter_desk import LetterDesk, LetterRefused
 from backoffice.letters_asked import letters_asked, onward_of
 from backoffice.problems import sentence
 from backoffice.sign_in.access import MOST_FORM_BYTES, needs
 from backoffice.sign_in.roles import Role
 from backoffice.whole_number import whole_number
-from projections.letters import Chosen, LetterCount, Letters, LettersChanged
+from projections.letters import Chosen, LetterCount, LettersChanged
 
-from .forms import entry_of, fields, page, to
-from .frame import WebRequest
+from .forms import entry_of, fields, to
+from .frame import Page, Sources, WebRequest, answer, carried, choice
+from .selection import Selection
 
 LETTERS_A_PAGE = 50
 OPERATORS = needs(Role.OPERATOR)
@@ -46,32 +47,21 @@ class Group:
         return sum(one.redriven for one in self.topics)
 
 
-def routes(letters: Letters, desk: LetterDesk | None) -> Sequence[HTTPRouteHandler]:
+def routes(sources: Sources, desk: LetterDesk | None) -> Sequence[HTTPRouteHandler]:
     """Without a desk there is nothing but to look."""
+    page = Page(
+        "/dead-letters",
+        "Dead letters",
+        "dead_letters.html",
+        partial(_fill, desk is not None),
+        choices=("reason", "topic", "state", "below"),
+        comparable=False,
+        shows_figures=False,
+    )
 
-    async def shown(query: Mapping[str, str], status_code: int = 200, **told: str) -> Response[Any]:
-        asked = letters_asked(query, Chosen.UNDECIDED)
-        found = list(await letters.newest(asked, LETTERS_A_PAGE + 1))
-        link = _Link({"reason": asked.reason, "topic": asked.topic, "state": asked.chosen})
-        onward = onward_of(found, LETTERS_A_PAGE)
-        context = {
-            "groups": _groups(await letters.counts()),
-            "letters": found[:LETTERS_A_PAGE],
-            "asked": asked,
-            "states": list(Chosen),
-            "link": link,
-            "onward": link(below=onward) if onward else "",
-            "newest": link() if query.get("below") else "",
-            "may_act": desk is not None,
-            "utc": utc,
-            "trouble": "",
-            "why": "",
-        }
-        return page("dead_letters.html", "Dead letters", "/dead-letters", status_code, {**context, **told})
-
-    @get("/dead-letters", include_in_schema=False, opt=needs(Role.VIEWER))
+    @get(page.path, include_in_schema=False, opt=needs(Role.VIEWER))
     async def show(request: WebRequest) -> Response[Any]:
-        return await shown(request.query_params)
+        return await answer(page, sources, request)
 
     if desk is None:
         return [show]
@@ -80,27 +70,40 @@ def routes(letters: Letters, desk: LetterDesk | None) -> Sequence[HTTPRouteHandl
     async def discard(request: WebRequest) -> Response[Any]:
         form = await fields(request)
         (reason, why) = (form.get("reason", ""), form.get("why", ""))
+        told: dict[str, Any] = {"chosen": {"reason": reason}, "why": why}
         try:
             count = whole_number(form.get("count", ""), 9, LetterRefused("the count is a whole number"))
             await desk.discard_all(reason, count, why, entry_of(request))
         except LetterRefused as error:
-            return await shown({"reason": reason}, 422, trouble=sentence(error), why=why)
+            return await answer(page, sources, request, 422, **told, trouble=sentence(error))
         except LettersChanged as error:
-            return await shown({"reason": reason}, 409, trouble=f"{sentence(error)} Nothing was discarded.", why=why)
-        return to("/dead-letters")
+            trouble = f"{sentence(error)} Nothing was discarded."
+            return await answer(page, sources, request, 409, **told, trouble=trouble)
+        return to(carried(page, await choice(request, sources, page), page.path))
 
     return [show, discard]
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """The page's URL, with some choices changed."""
-
-    state: Mapping[str, str]
-
-    def __call__(self, **changes: str) -> str:
-        chosen = {name: value for name, value in {**self.state, **changes}.items() if value}
-        return f"/dead-letters?{urlencode(chosen)}"
+async def _fill(may_act: bool, sources: Sources, selection: Selection) -> Mapping[str, Any]:
+    letters = sources.pipeline.read_model.letters
+    asked = letters_asked(selection.more, Chosen.UNDECIDED)
+    found = list(await letters.newest(asked, LETTERS_A_PAGE + 1))
+    link = partial(selection.link, "/dead-letters")
+    onward = onward_of(found, LETTERS_A_PAGE)
+    return {
+        "groups": _groups(await letters.counts()),
+        "letters": found[:LETTERS_A_PAGE],
+        "asked": asked,
+        "states": list(Chosen),
+        "link": link,
+        "onward": link(below=onward) if onward else "",
+        "newest": link(below=None) if "below" in selection.more else "",
+        "may_act": may_act,
+        "instant": instant,
+        "picker": False,
+        "trouble": "",
+        "why": "",
+    }
 
 
 def _groups(counts: Sequence[LetterCount]) -> list[Group]:

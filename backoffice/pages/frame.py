@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from backoffice.pipeline_status import CompletenessStamp
 from backoffice.saved_views import SavedViews
 from backoffice.sign_in.access import needs
 from backoffice.sign_in.roles import Role
+from event_store.errors import LogUnavailable
 from projections.explain import Explainer
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
@@ -93,7 +94,35 @@ async def choice(request: WebRequest, sources: Sources, page: Page) -> Selection
     return selected(request.query_params, sources.default_tz, now_us, page.choices, extent, page.preset)
 
 
-def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[str, Any]:
+async def answer(
+    page: Page,
+    sources: Sources,
+    request: WebRequest,
+    status_code: int = 200,
+    *,
+    chosen: Mapping[str, str] | None = None,
+    **told: Any,
+) -> Template:
+    """A page that forms answer with as well, which `told` is about; `chosen` stands for the page's own names then."""
+    selection = await choice(request, sources, page)
+    selection = selection if chosen is None else replace(selection, more=chosen)
+    try:
+        stamp = await sources.pipeline.completeness()
+    except LogUnavailable:
+        stamp = None  # It shows what the databases know, which is most when something is broken.
+    # An answer to a form stands where nothing is to be read again.
+    context = {**framed(page, selection, stamp), "still": request.method == "POST"}
+    filled = await page.fill(sources, selection)
+    return Template(page.template, context={**context, **filled, **told}, status_code=status_code)
+
+
+def carried(page: Page, selection: Selection, path: str, **more: object) -> str:
+    """The URL of another page with what is chosen here, but for what is this page's own."""
+    return selection.link(path, **{**dict.fromkeys(page.choices), **more})
+
+
+def framed(page: Page, selection: Selection, stamp: CompletenessStamp | None) -> dict[str, Any]:
+    """Without a stamp where the log can't be asked."""
     zone = zone_named(selection.tz)
 
     def when(instant: datetime | None) -> str:
@@ -114,15 +143,19 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp) -> dict[s
         "compares": selection.comparison != NONE,
         "newest": _newest(selection),
         "exports": page.title.lower() if page.export else "",
-        # A preset names other days after midnight, and a running range another time every quarter of an hour.
-        "version": f"{stamp.generation}-{stamp.offset}-{selection.asked.first}-{selection.asked.last}-"
-        f"{selection.until}",
+        "version": _version(selection, stamp) if stamp else "",
         "when": when,
         "exactly": lambda time: when(datetime.fromisoformat(time)),
         "behind_link": partial(_behind_link, selection),
-        "carried": lambda path: selection.link(path, **dict.fromkeys(page.choices)),
+        "carried": partial(carried, page, selection),
         "picker": True,
     }
+
+
+def _version(selection: Selection, stamp: CompletenessStamp) -> str:
+    """A preset names other days after midnight, and a running range another time every quarter of an hour."""
+    asked = selection.asked
+    return f"{stamp.generation}-{stamp.offset}-{asked.first}-{asked.last}-{selection.until}"
 
 
 def _behind_link(

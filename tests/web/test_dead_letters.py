@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import unescape
 from typing import Any
 
 import pytest
 
 from backoffice.sign_in.roles import Role
+from event_store.errors import LogUnavailable
+from event_store.log import Bounds
+from event_store.memory_log import MemoryLog
 from event_store.record import Record, TopicPartition
 from projections.catalogue import PROJECTIONS
 from projections.projector import Projector
 from tests.web.reading import page
-from tests.web.shop import HOSTILE_NAME, Shop, Tables
+from tests.web.shop import HOSTILE_NAME, PARTITIONS, Shop, Tables
 from tests.web.visitors import NO_SIGN_IN
 
 ORDERS = TopicPartition("order-events", 1)
@@ -57,7 +60,7 @@ async def test_letters_are_shown_by_reason_and_one_by_one(shop: Shop) -> None:
             ["UNKNOWN_TYPE", "catalog-events", "1", "0", "0"],
         ]
         assert [row[2] for row in letters[1:]] == ["NOT_JSON", "NOT_JSON", "UNKNOWN_TYPE"]
-        assert 'href="/record?topic=order-events&amp;partition=1&amp;offset=1"' in text
+        assert 'href="/record?range=today&amp;tz=UTC&amp;topic=order-events&amp;partition=1&amp;offset=1"' in text
         (_, letters) = Tables(await page(client, "/dead-letters", reason="UNKNOWN_TYPE")).tables
         assert [row[1] for row in letters[1:]] == ["catalog-events/0, offset 0"]
         assert "None that is discarded." in await page(client, "/dead-letters", state="discarded")
@@ -237,9 +240,11 @@ async def test_a_discarded_letter_stays_decided_and_parked_nowhere_after_a_rebui
 async def test_the_pipeline_and_the_record_lead_to_the_letter(shop: Shop) -> None:
     await parked(shop, b"{")
     async with shop.browser() as client:
-        assert 'href="/dead-letters?reason=NOT_JSON&amp;state=all"' in await page(client, "/pipeline")
+        assert 'href="/dead-letters?range=today&amp;tz=UTC&amp;reason=NOT_JSON&amp;state=all"' in await page(
+            client, "/pipeline"
+        )
         record = await page(client, "/record", **AT)
-    assert 'href="/dead-letter?topic=order-events&amp;partition=1&amp;offset=0"' in record
+    assert 'href="/dead-letter?range=today&amp;tz=UTC&amp;topic=order-events&amp;partition=1&amp;offset=0"' in record
 
 
 async def test_programs_read_letters_to_their_end_with_what_was_decided(shop: Shop) -> None:
@@ -282,3 +287,55 @@ async def test_programs_read_letters_to_their_end_with_what_was_decided(shop: Sh
     }
     assert letter in seen
     assert {answer.status_code for answer in wrong} == {400}
+
+
+IN_INDIA = '<time datetime="2011-12-01T12:00:00+00:00">1 Dec 2011, 17:30:00</time>'
+
+
+async def test_letters_say_their_times_in_the_zone_that_was_chosen_and_how_complete_figures_are(shop: Shop) -> None:
+    await parked(shop, b"{")
+    async with shop.browser(role=Role.OPERATOR) as client:
+        every = await page(client, "/dead-letters", tz="Asia/Kolkata")
+        link = re.search(r'href="([^"]+)" aria-label="Open the letter', every)
+        assert link is not None
+        one = await page(client, unescape(link[1]))
+        action = re.search(r'action="(/dead-letter/discard[^"]*)"', one)
+        assert action is not None
+        answer = await shop.visitors.sends(client, unescape(action[1]), **AT, why="a test order")
+        after = await page(client, answer.headers["location"])
+    for text in (every, one, after):
+        assert IN_INDIA in text
+        assert "Times in Asia/Kolkata" in text
+        assert 'class="stamp stamp-ok" id="stamp" data-live>' in text
+    assert "1 parked" in one
+    assert f"discarded by <bdi>operator</bdi>, {IN_INDIA}" in after
+    assert "parked" not in after.partition('id="stamp"')[2].partition("</p>")[0]
+
+
+async def test_the_answer_to_a_form_is_not_read_again_by_itself(shop: Shop) -> None:
+    """It stands at an address that only forms are sent to."""
+    await parked(shop, b"{")
+    async with shop.browser() as client:
+        one = await shop.visitors.sends(client, "/dead-letter/discard", **AT, why="")
+        every = await shop.visitors.sends(client, "/dead-letters/discard", reason="NOT_JSON", count="1", why="")
+    for answer in (one, every):
+        assert (answer.status_code, "data-live" in answer.text, 'id="stamp"' in answer.text) == (422, False, True)
+
+
+class LogAway(MemoryLog):
+    async def bounds(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
+        raise LogUnavailable("away")
+
+
+async def test_letters_are_read_and_decided_while_the_log_is_away(shop: Shop) -> None:
+    await parked(shop, b"{")
+    away = LogAway(shop.clock)
+    for topic, partitions in PARTITIONS.items():
+        await away.create_topic(topic, partitions)
+    shop.log = away
+    async with shop.browser() as client:
+        for text in (await page(client, "/dead-letter", **AT), await page(client, "/dead-letters")):
+            assert "NOT_JSON" in text
+            assert "nobody can say how complete the figures are" in text
+        assert (await shop.visitors.sends(client, "/dead-letter/discard", **AT, why="noise")).status_code == 303
+    assert [row[3] for row in await acts(shop)] == ["noise"]

@@ -82,19 +82,21 @@ async def test_a_corrected_event_is_shown_then_written_and_counted_once(shop: Sh
         looked = await preview(shop, client, order(shop))
         assert looked.status_code == 200
         assert Tables(looked.text).tables[0][1:] == [
-            ["A", "Orders", "2011-10-28 12:00 UTC", "1"],
-            ["A", "Units sold", "2011-10-28 12:00 UTC", "2"],
-            ["A", "Gross revenue", "2011-10-28 12:00 UTC", "£7.00"],
-            ["B", "Orders", "2011-10-28 12:00 UTC", "1"],
-            ["B", "Units sold", "2011-10-28 12:00 UTC", "1"],
-            ["B", "Gross revenue", "2011-10-28 12:00 UTC", "£0.99"],
+            ["A", "Orders", "28 Oct 2011, 12:00:00", "1"],
+            ["A", "Units sold", "28 Oct 2011, 12:00:00", "2"],
+            ["A", "Gross revenue", "28 Oct 2011, 12:00:00", "£7.00"],
+            ["B", "Orders", "28 Oct 2011, 12:00:00", "1"],
+            ["B", "Units sold", "28 Oct 2011, 12:00:00", "1"],
+            ["B", "Gross revenue", "28 Oct 2011, 12:00:00", "£0.99"],
         ]
         assert (await waiting(shop), await acts(shop)) == (0, []), "nothing is done yet"
         answer = await redrive(shop, client, order(shop))
         assert answer.status_code == 303
         text = await page(client, answer.headers["location"])
         assert "redriven by <bdi>operator</bdi>" in text
-        assert f"<code>{EVENT_ID}</code></a>, in the outbox since 2011-12-01 12:00:00 UTC" in text
+        assert (
+            f'<code>{EVENT_ID}</code></a>, in the outbox since <time datetime="2011-12-01T12:00:00+00:00">1 Dec' in text
+        )
         assert "/dead-letter/send" not in text
         await shop.sends()
         await shop.counts()
@@ -280,7 +282,7 @@ async def test_wherever_a_re_drive_is_broken_off_it_is_gone_on_with_and_counted_
         assert [row[4] for row in Tables(await page(client, "/dead-letters", state="unsent")).tables[1][1:]] == [
             "unsent by a test"
         ]
-        assert 'action="/dead-letter/send"' in await page(client, "/dead-letter", **AT)
+        assert 'action="/dead-letter/send?' in await page(client, "/dead-letter", **AT)
         with pytest.raises(Dies):
             await desk_of(shop, "letters.after_outbox").send(ORDERS, 0, TEST)
         await shop.sends()
@@ -288,7 +290,7 @@ async def test_wherever_a_re_drive_is_broken_off_it_is_gone_on_with_and_counted_
         shop.clock.passes(1)
         assert await shop.outbox.clean(0) == 1
         assert (await shop.visitors.sends(client, "/dead-letter/send", **AT)).status_code == 303
-        assert 'action="/dead-letter/send"' not in await page(client, "/dead-letter", **AT)
+        assert 'action="/dead-letter/send?' not in await page(client, "/dead-letter", **AT)
         assert (await shop.visitors.sends(client, "/dead-letter/send", **AT)).status_code == 422
     await shop.sends()
     await shop.counts()

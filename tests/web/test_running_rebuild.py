@@ -13,7 +13,7 @@ from tests.web.shop import Shop, viewed
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 STAMPED = (
-    *("/", "/products", "/product?id=A", "/behind?metric=views", "/pipeline", "/events", "/rebuild"),
+    *("/", "/products", "/product?id=A", "/behind?metric=views", "/pipeline", "/events", "/rebuild", "/dead-letters"),
     "/record?topic=catalog-events&partition=0&offset=0",
 )
 PLACE = (
