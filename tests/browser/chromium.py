@@ -24,9 +24,7 @@ def program() -> str:
     """Raises NoBrowser."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        raise RuntimeError(
-            f"a real browser is needed and none of {', '.join(NAMES)} is installed: `make test` brings it"
-        )
+        raise NoBrowser(f"a real browser is needed and none of {', '.join(NAMES)} is installed: `make test` brings it")
     return found
 
 

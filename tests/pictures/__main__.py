@@ -1,10 +1,11 @@
 """`make pictures`: docs/pictures from the living shop, each page in light, in dark and as wide as a telephone.
 
-Needs Chromium. The pages are those that somebody sees who opens the shop a minute after its start.
+Needs Chromium. The pages are those that the demo's admin sees a minute after its start.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -12,95 +13,131 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from html import unescape
 from pathlib import Path
+from typing import Any, Literal
 
-import httpx
+from playwright.async_api import Browser, BrowserContext, Page, StorageState
 
-from tests.browser.chromium import NoBrowser, program
+from tests.browser.chromium import NoBrowser, running_chromium
 from tests.servers.ports import free_port
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 RECORDS = 60_000
 """What the month brings at least; then there is something to see."""
 PATIENCE_S = 300.0
-DRAWN_S = 4
-"""How long a page has for its charts."""
+WAY_IN = re.compile(r"(http://\S+)(/sign-in\?name=demo&password=\S+)")
+DRAWN = "() => [...document.querySelectorAll('.chart')].every((one) => one.dataset.drawn !== undefined)"
 WIDE = (1100, 780)
 PHONE = (390, 844)
-LOOKS = {"light": (WIDE, "1"), "dark": (WIDE, "0"), "phone": (PHONE, "1")}
-"""Size, and the colour scheme as Chromium numbers it."""
+LOOKS: dict[str, tuple[tuple[int, int], Literal["light", "dark"]]] = {
+    "light": (WIDE, "light"),
+    "dark": (WIDE, "dark"),
+    "phone": (PHONE, "light"),
+}
 
 
 @contextmanager
-def living_shop(folder: Path) -> Iterator[str]:
-    """The dashboard's address."""
+def living_shop(folder: Path) -> Iterator[Path]:
+    """The file of what it says."""
     (api, dashboard) = (free_port(), free_port())
     ports = {"COUNTINGHOUSE_API_PORT": str(api), "COUNTINGHOUSE_DASHBOARD_PORT": str(dashboard)}
-    environment = {**os.environ, **ports, "COUNTINGHOUSE_SIGN_IN": "off"}
     command = [sys.executable, "-m", "backoffice", "--data", str(folder / "shop"), "demo"]
-    shop = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = folder / "said"
+    with said.open("w") as output:
+        shop = subprocess.Popen(command, env={**os.environ, **ports}, stdout=output, stderr=subprocess.DEVNULL)
     try:
-        address = f"http://127.0.0.1:{dashboard}"
-        _wait_for_its_month(address)
-        yield address
+        yield said
     finally:
         shop.send_signal(signal.SIGINT)
         shop.wait(60)
 
 
-def _wait_for_its_month(address: str) -> None:
+async def until(what: str, found: Callable[[], Awaitable[Any]]) -> Any:
+    """What `found` gives, once that is something."""
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
-        try:
-            stamp = httpx.get(f"{address}/api/status").json()["completeness"]
-        except (httpx.HTTPError, ValueError, KeyError):
-            stamp = {"offset": 0}
-        if stamp["offset"] >= RECORDS:
-            return
-        time.sleep(1.0)
-    raise SystemExit(f"the shop had no {RECORDS} records after {PATIENCE_S:g} s")
+        if answer := await found():
+            return answer
+        await asyncio.sleep(1.0)
+    raise SystemExit(f"the shop had no {what} after {PATIENCE_S:g} s")
 
 
-def pages(address: str) -> dict[str, str]:
-    products = httpx.get(f"{address}/products?range=30d").text
-    (product, behind) = (_first_link(products, page) for page in ("product", "behind"))
+async def signed_in(context: BrowserContext, said: Path) -> str:
+    """Goes in by the link that the demo prints; the dashboard's address."""
+
+    async def way_in() -> re.Match[str] | None:
+        return _way_in(said)
+
+    (address, path) = (await until("link for its admin", way_in)).groups()
+    page = await context.new_page()
+    await page.goto(address + path)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("link", name="demo", exact=True).wait_for()
+    return str(address)
+
+
+def _way_in(said: Path) -> re.Match[str] | None:
+    return WAY_IN.search(said.read_text(encoding="utf-8"))
+
+
+async def its_month(context: BrowserContext, address: str) -> None:
+    async def is_there() -> bool:
+        status = await (await context.request.get(f"{address}/api/status")).json()
+        return bool(status["completeness"]["offset"] >= RECORDS)
+
+    await until(f"{RECORDS} records", is_there)
+
+
+async def pages(page: Page, address: str) -> dict[str, str]:
+    await page.goto(f"{address}/products?range=30d")
+    (product, behind) = [await _first_link(page, path) for path in ("/product?", "/behind?")]
     of_figures = {"overview": "/?range=30d", "products": "/products?range=30d", "product": product, "behind": behind}
     return {**of_figures, **{name: f"/{name}" for name in ("pipeline", "dead-letters", "rebuild", "events")}}
 
 
-def _first_link(text: str, page: str) -> str:
-    found = re.search(rf'href="(/{page}\?[^"]+)"', text)
-    if found is None:
-        raise SystemExit(f"the products page has no link to /{page}")
-    return unescape(found[1])
+async def _first_link(page: Page, path: str) -> str:
+    found = await page.locator(f"main a[href^='{path}']").first.get_attribute("href")
+    return found or ""
 
 
-def take(browser: str, url: str, look: str, file: Path, profile: Path) -> None:
+async def take(browser: Browser, state: StorageState, look: str, url: str, file: Path) -> None:
     ((width, height), scheme) = LOOKS[look]
-    options = [
-        *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}"),
-        *(f"--window-size={width},{height}", f"--blink-settings=preferredColorScheme={scheme}"),
-        *(f"--timeout={DRAWN_S * 1000}", f"--screenshot={file}"),
-    ]
-    subprocess.run([browser, *options, url], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    context = await browser.new_context(
+        storage_state=state,
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+    )
+    page = await context.new_page()
+    await page.goto(url)
+    await page.wait_for_function(DRAWN)
+    await page.screenshot(path=file)
+    await context.close()
+
+
+async def take_all(said: Path) -> None:
+    async with running_chromium() as browser:
+        context = await browser.new_context()
+        address = await signed_in(context, said)
+        await its_month(context, address)
+        every = await pages(context.pages[0], address)
+        state = await context.storage_state()
+        for name, path in every.items():
+            for look in LOOKS:
+                file = FOLDER / f"{name}-{look}.png"
+                await take(browser, state, look, address + path, file)
+                print(f"{file.relative_to(Path.cwd())}: {file.stat().st_size // 1000} kB", flush=True)  # noqa: T201
 
 
 def main() -> None:
-    try:
-        browser = program()
-    except NoBrowser as error:
-        raise SystemExit(str(error)) from error
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="countinghouse-pictures-") as folder, living_shop(Path(folder)) as address:
-        take(browser, address, "light", Path(folder) / "warm.png", Path(folder) / "profile")  # It fetches the scripts.
-        for name, path in pages(address).items():
-            for look in LOOKS:
-                file = FOLDER / f"{name}-{look}.png"
-                take(browser, address + path, look, file, Path(folder) / "profile")
-                print(f"{file.relative_to(Path.cwd())}: {file.stat().st_size // 1000} kB", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="countinghouse-pictures-") as folder, living_shop(Path(folder)) as said:
+        try:
+            asyncio.run(take_all(said))
+        except NoBrowser as error:
+            raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

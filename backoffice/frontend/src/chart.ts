@@ -80,6 +80,9 @@ export function drawChart(place: HTMLElement): void {
     [string, string, string, string, string];
   const chart = drawn.get(place) ?? init(place, null, { renderer: "svg" });
   drawn.set(place, chart);
+  delete place.dataset["drawn"]; // Says how many points are drawn, from when they are until they change.
+  chart.off("finished");
+  chart.on("finished", () => { place.dataset["drawn"] = String(all.length); });
   chart.resize();
   chart.setOption({
     animation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
