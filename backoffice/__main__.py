@@ -268,13 +268,14 @@ def import_retail(
     """Send an Online Retail invoice file through the commerce API. Safe to repeat."""
     from producer_api.online_retail_import import import_online_retail
 
-    from .commands.import_progress import ImportProgress
+    from .commands import import_progress, pause
 
     settings = read_settings(data)
     (api_url, token) = (api or settings.api_url, settings.api_token.get_secret_value())
-    with _api_failures(), ImportProgress(console(stderr=True)) as progress:
+    with _api_failures(), import_progress.ImportProgress(console(stderr=True)) as progress:
         account = asyncio.run(import_online_retail(file, api_url, rejects, progress=progress.show, token=token))
     typer.echo(account.describe())
+    asyncio.run(pause.tell_sender(settings, api, partial(typer.echo, err=True)))
     raise typer.Exit(1 if account.delivery.failed else 0)
 
 
@@ -291,8 +292,7 @@ def docs(folder: Path) -> None:
 
 
 def _end(lines: list[str], code: int) -> NoReturn:
-    for line in lines:
-        typer.echo(line, err=True)
+    typer.echo("\n".join(lines), err=True)
     sys.exit(code)
 
 

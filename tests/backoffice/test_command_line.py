@@ -194,9 +194,13 @@ def test_a_whole_shop_runs_from_one_command(shell: CommandLine) -> None:
 
     (consumer,) = [one for one in psutil.Process(up.pid).children() if "consumer" in one.cmdline()]
     consumer.kill()
-    account = shell.ok("import", "online-retail", str(EXCERPT), "--rejects", str(shell.folder / "rejects.csv"))
-    assert "672  rows read" in account
+    shell.ok("pause", "relay", "--why", "the broker moves")
+    imported = shell.run("import", "online-retail", str(EXCERPT), "--rejects", str(shell.folder / "rejects.csv"))
+    assert imported.returncode == 0, imported.stderr
+    assert "672  rows read" in imported.stdout
+    assert imported.stderr.startswith("Sending is paused since ")
     assert (shell.folder / "rejects.csv").exists()
+    shell.ok("resume", "relay")
     shell.ok("drain", "--timeout", "50")
 
     by_day = figures(shell, "--by", "day", "--tz", "Europe/London")

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backoffice.__main__ import command_line_app
+from backoffice.commands.pause import tell_sender
 from backoffice.failures import CommandFailed
 from backoffice.settings import Settings
 from backoffice.stores import Stores
@@ -85,3 +86,32 @@ def test_a_pause_of_rebuilds_makes_no_figure_late(data: Path) -> None:
     assert status(data)["completeness"]["level"] == "ok"
     assert status(data)["completeness"]["paused"] == []
     assert ran(data, "resume", "rebuild").exit_code == 0
+
+
+def told_a_sender(data: Path, api: str | None = None) -> list[str]:
+    said: list[str] = []
+    asyncio.run(tell_sender(Settings.model_validate({"data_dir": data}), api, said.append))
+    return said
+
+
+def test_who_sends_a_file_is_told_that_nothing_of_it_is_counted_yet(data: Path) -> None:
+    assert told_a_sender(data) == []
+    for part in ("relay", "consumer", "rebuild"):
+        ran(data, "pause", part, "--why", "the broker moves")
+    (sending, counting) = told_a_sender(data)
+    assert sending.startswith("Sending is paused since ")
+    assert counting.startswith("Counting is paused since ")
+    assert sending.endswith(
+        "): the broker moves. What was sent is kept, and is counted after `countinghouse resume relay`."
+    )
+    assert told_a_sender(data, "http://elsewhere:8000") == []
+    ran(data, "resume", "relay")
+    assert told_a_sender(data) == [counting]
+
+
+def test_telling_a_sender_makes_no_shop_and_fails_at_nothing(tmp_path: Path) -> None:
+    assert told_a_sender(tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+    for name in ("commerce.db", "backoffice.db"):
+        (tmp_path / name).write_bytes(b"no database")
+    assert told_a_sender(tmp_path) == []
