@@ -29,7 +29,7 @@ RECORDS = 60_000
 PATIENCE_S = 300.0
 WAY_IN = re.compile(r"(http://\S+)(/sign-in\?name=demo&password=\S+)")
 DRAWN = "() => [...document.querySelectorAll('.chart')].every((one) => one.dataset.drawn !== undefined)"
-WIDE = (1100, 780)
+WIDE = (1280, 860)
 PHONE = (390, 844)
 LOOKS: dict[str, tuple[tuple[int, int], Literal["light", "dark"]]] = {
     "light": (WIDE, "light"),
