@@ -31,6 +31,7 @@ from event_store.kafka_log import KafkaLog
 from event_store.lease import Leases
 from event_store.log import Log
 from event_store.outbox import Outbox
+from event_store.pause_watch import NeverPaused, PauseWatch
 from event_store.record import TopicPartition
 from event_store.relay import Relay, RelaySettings
 from projections.catalogue import PROJECTIONS
@@ -127,12 +128,12 @@ class Line:
             enough.set()  # Cancelled, it would not know what it has written.
             await writing
 
-    def relay(self, owner: str = "relay", **settings: Any) -> Member:
+    def relay(self, owner: str = "relay", pause: PauseWatch | None = None, **settings: Any) -> Member:
         stores = AsyncExitStack()
         log = _kept(stores, KafkaLog(self.through.cluster))
         outbox = _kept(stores, open_outbox(self.through.commerce_url, TOPICS))
         chosen = RelaySettings(owner, **{"lease_ttl_s": 3.0, "renew_s": 1.0, "poll_s": 0.2, **settings})
-        relay = Relay(outbox, log, self.codec, chosen, self.observed, HASTY)
+        relay = Relay(outbox, log, self.codec, chosen, self.observed, HASTY, pause=pause or NeverPaused())
         return self._at_work(relay.run, stores)
 
     def consumer(
@@ -141,6 +142,7 @@ class Line:
         wrap: Callable[[ReadModel], Any] = lambda figures: figures,
         observed: Observed | None = None,
         through: Engines | None = None,
+        pause: PauseWatch | None = None,
         **settings: Any,
     ) -> Member:
         """`wrap` stands between it and its read model."""
@@ -156,6 +158,7 @@ class Line:
             ConsumerSettings(owner, TOPICS, **chosen),
             observed or self.observed,
             HASTY,
+            pause=pause or NeverPaused(),
         )
         if observed is not None:
             self._others_observed.append(observed)
