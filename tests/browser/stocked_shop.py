@@ -25,6 +25,7 @@ from event_store.record import Record, TopicPartition
 from event_store.tokens import Scope
 from event_store.topics import PARTITIONS
 from projections.figures import Question, figures
+from projections.rebuild_lease import LEASE
 from tests.faults.shop import Running, Shop
 from tests.web.shop import HOSTILE_ID, HOSTILE_NAME, busy_days, listed, viewed
 from tests.web.shop import Shop as MemoryShop
@@ -69,6 +70,14 @@ class StockedShop:
     async def happens(self, *events: tuple[Payload, datetime]) -> None:
         """Handed in over HTTP, and counted some time after that."""
         await _hand_in(self.line.api_url, events)
+
+    @asynccontextmanager
+    async def rebuilding(self) -> AsyncIterator[None]:
+        """As long as the block runs the shop's figures are rebuilt, as far as anybody can tell."""
+        async with Stores(_settings(self.line)) as stores:
+            await stores.leases().take([LEASE], "rebuild-there-7", 60)
+            yield
+            await stores.leases().release("rebuild-there-7")
 
     async def opens_again(self) -> None:
         self.dashboard = self.line.start("dashboard")

@@ -16,6 +16,7 @@ from tests.web.shop import Shop as MemoryShop
 
 from .axe import violations
 from .pages import EACH, OF_NOBODY, PAGES
+from .stocked_shop import StockedShop
 from .visit import Visiting
 
 pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="session")]
@@ -85,3 +86,19 @@ async def test_axe_finds_nothing_in_the_menus(visiting: Visiting) -> None:
     for menu in await visit.page.locator("details.menu > summary").all():
         await menu.click()
         assert await violations(visit.page) == []
+
+
+async def test_an_open_page_says_that_a_rebuild_has_begun_and_axe_finds_nothing_in_that(
+    visiting: Visiting, shop: StockedShop
+) -> None:
+    visit = await visiting()
+    await visit.to("/")
+    stamp = visit.page.locator("#stamp")
+    async with shop.rebuilding():
+        await stamp.get_by_text("a rebuild or rollback is running").wait_for()
+        await stamp.get_by_role("link").wait_for()
+        assert await violations(visit.page) == []
+        await visit.page.set_viewport_size(PHONE)
+        assert await violations(visit.page) == []
+        assert await visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    await stamp.get_by_role("link").wait_for(state="detached")
