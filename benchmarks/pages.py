@@ -218,7 +218,7 @@ async def measure_slow(shop: Shop, valkey: Valkey, delay_s: float) -> None:
     async with Proxy(valkey.port) as proxy, shop.browser(RedisCache(f"redis://127.0.0.1:{proxy.port}")) as (client, _):
         url = PAGES["overview, a month"]
         await timed(client, url, nothing, 2)
-        proxy.delay_s = delay_s
+        proxy.latency_s = delay_s
         show(f"a month, Valkey {delay_s:g} s slow", await timed(client, url, nothing, 100))
 
 

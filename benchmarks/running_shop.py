@@ -1,4 +1,4 @@
-"""A shop of real processes for the benchmarks: `countinghouse up` on free ports and a folder of its own."""
+"""A shop of real processes for the benchmarks, on free ports and in a folder of its own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from tests.servers.ports import free_port
 class RunningShop:
     """Runs while the block runs."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, process: str = "up") -> None:
+        """`process`: "up" for all of them, or "dashboard"."""
         self.folder = folder
+        self.process = process
         self.settings = settings or {}
         names = ("API", "DASHBOARD")
         self.ports = {f"COUNTINGHOUSE_{name}_PORT": free_port() for name in names}
@@ -34,9 +36,10 @@ class RunningShop:
         return self._up.pid if self._up else 0
 
     def __enter__(self) -> Self:
-        self._up = subprocess.Popen(self._command("up"), env=self.environment, stdout=subprocess.DEVNULL)
+        self._up = subprocess.Popen(self._command(self.process), env=self.environment, stdout=subprocess.DEVNULL)
         deadline_s = time.monotonic() + 30
-        while not (answers(f"{self.api_url}/readyz") and answers(f"{self.dashboard_url}/readyz")):
+        asked = [self.dashboard_url] if self.process == "dashboard" else [self.api_url, self.dashboard_url]
+        while not all(answers(f"{url}/readyz") for url in asked):
             if time.monotonic() > deadline_s or self._up.poll() is not None:
                 raise SystemExit("the shop did not start")
             time.sleep(0.05)
