@@ -11,6 +11,7 @@ import uvicorn
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from event_store import interpreter
 from event_store.backoff import sleep_unless
 
 from .address import listen
@@ -92,6 +93,7 @@ async def serve_http(
         timeout_graceful_shutdown=OPEN_RESPONSES_S,
     )
     server = _Server(config, stop)
+    interpreter.made_for_requests()
     serving = asyncio.create_task(server.serve([listening]))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)

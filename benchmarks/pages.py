@@ -37,6 +37,7 @@ from backoffice.sign_in.connect import memory_office
 from backoffice.sign_in.gate import Gate
 from backoffice.sign_in.site import Site
 from backoffice.silence import Silence
+from event_store import interpreter
 from event_store.archive import Archive
 from event_store.audit import Audit
 from event_store.codec import Codec
@@ -146,6 +147,7 @@ class Shop:
         app: Any = create_dashboard(
             pipeline, guarded, live, history, gate, rebuilds=rebuilds, most_kept_rows=most_kept_rows
         )
+        interpreter.made_for_requests()  # As the server does that the dashboard runs in.
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             yield client, guarded
         await guarded.close()

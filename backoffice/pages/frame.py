@@ -24,6 +24,7 @@ from projections.explain import Explainer
 from projections.periods import zone_named
 from projections.read_model import FiguresReader
 
+from .behind_links import BehindLinks
 from .compared import COMPARISONS, NONE
 from .navigation import leads
 from .selection import PRESETS, ZONES, Selection, selected
@@ -124,6 +125,7 @@ def carried(page: Page, selection: Selection, path: str, **more: object) -> str:
 def framed(page: Page, selection: Selection, stamp: CompletenessStamp | None) -> dict[str, Any]:
     """Without a stamp where the log can't be asked."""
     zone = zone_named(selection.tz)
+    links = BehindLinks(selection)
 
     def when(instant: datetime | None) -> str:
         if instant is None:
@@ -146,7 +148,8 @@ def framed(page: Page, selection: Selection, stamp: CompletenessStamp | None) ->
         "version": _version(selection, stamp) if stamp else "",
         "when": when,
         "exactly": lambda time: when(datetime.fromisoformat(time)),
-        "behind_link": partial(_behind_link, selection),
+        "behind": links.number,
+        "figure_cells": links.cells,
         "carried": partial(carried, page, selection),
         "picker": True,
     }
@@ -156,16 +159,6 @@ def _version(selection: Selection, stamp: CompletenessStamp) -> str:
     """A preset names other days after midnight, and a running range another time every quarter of an hour."""
     asked = selection.asked
     return f"{stamp.generation}-{stamp.offset}-{asked.first}-{asked.last}-{selection.until}"
-
-
-def _behind_link(
-    selection: Selection, metric: str, currency: str, where: Mapping[str, str], *, compared: bool = False
-) -> str:
-    """The URL of the events behind a figure of the page, or behind the one that it is compared with."""
-    none = dict.fromkeys(["page", "q", "sort", "dir", "compare"])
-    step = {"interval": selection.interval} if "at" in where else {"interval": None}
-    days = selection.compared_state if compared else {}
-    return selection.link("/behind", **{**none, **step, **days, "metric": metric, "currency": currency, **where})
 
 
 def _newest(selection: Selection) -> str:

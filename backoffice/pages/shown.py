@@ -69,7 +69,7 @@ def shown_as(name: str) -> Metric | Ratio:
     """Raises UnknownMetric for what is no column."""
     known = {metric.name: metric for metric in SHOWN}
     if name not in known:
-        raise UnknownMetric(f"no metric {name[:64]!r} is drawn; there are {', '.join(known)}")
+        raise UnknownMetric(f"no metric {name[:64]!r}; there are {', '.join(known)}")
     return known[name]
 
 

@@ -41,7 +41,7 @@ async def test_a_question_that_can_not_be_answered_is_a_page_that_says_why(
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("sort=profit", "No metric &#39;profit&#39;; there are orders"),
+        ("sort=profit", "No metric &#39;profit&#39;; there are net_minor, orders"),
         ("dir=sideways", "there are up and down"),
         ("page=0", "pages are numbered from 1"),
         ("page=²", "pages are numbered from 1"),

@@ -184,7 +184,7 @@ def test_periods_of_a_range_have_places_of_their_own_in_their_order(
             {"range": "90d", "interval": "15min"},
             "The interval 15min doesn&#39;t fit a range of 90 days; choose day, week, month, or other days.",
         ),
-        ({"metric": "profit"}, "No metric &#39;profit&#39;; there are orders"),
+        ({"metric": "profit"}, "No metric &#39;profit&#39;; there are net_minor, orders"),
         ({"from": "2011-05-01", "to": "2011-04-01"}, "put the earlier day first."),
     ],
 )
