@@ -120,10 +120,10 @@ async def _count_until_told(line: Line, name: str, told: Event) -> None:
         await one.close()
 
 
-def _unheard(_: float, __: int) -> None: ...
+def _unheard(_: int, __: int) -> None: ...
 
 
-async def count(line: Line, log: Log, consumers: int, heard: Callable[[float, int], None] = _unheard) -> Counted:
+async def count(line: Line, log: Log, consumers: int, heard: Callable[[int, int], None] = _unheard) -> Counted:
     """Counts to the log's end with real consumer processes.
 
     The processes start, and find every partition leased to the gate; the clock runs from its opening. `heard` is told

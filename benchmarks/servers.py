@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.kafka import Broker, new_broker
-from tests.servers.postgres import PostgresServer, running_postgres
+from tests.servers.postgres import NEWEST, PostgresServer, running_postgres
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
 
@@ -34,7 +34,7 @@ def running_servers(folder: Path) -> Iterator[Servers]:
     (folder / "kafka").mkdir()
     broker = new_broker(folder / "kafka", ())
     try:
-        with running_postgres(**DURABLE) as postgres:
+        with running_postgres(NEWEST, **DURABLE) as postgres:
             yield Servers(folder, broker, postgres)
     finally:
         broker.stop()
