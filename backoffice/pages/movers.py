@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from projections.metric import Metric, Ratio
 
 from .change import Change, change
-from .shown import Row, text_of
+from .product_rows import Item, ProductRows
+from .shown import text_of
 
 MOST_MOVERS = 5
-
-
-class Compared(Protocol):
-    @property
-    def product_id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def currency(self) -> str: ...
-    @property
-    def row(self) -> Row: ...
-    @property
-    def before(self) -> Row | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +26,25 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Movers:
+    """Of either, what moved most comes first."""
+
     rose: Sequence[Mover]
     fell: Sequence[Mover]
 
 
-def movers(items: Sequence[Compared], metric: Metric | Ratio) -> Movers:
-    """The first have moved the most; products without a value on either side have not moved."""
-    differences = [(_difference(one, metric), one) for one in items]
-    moved = [(by, one) for by, one in differences if by]
-    rose = sorted((pair for pair in moved if pair[0] > 0), key=lambda pair: -pair[0])[:MOST_MOVERS]
-    fell = sorted((pair for pair in moved if pair[0] < 0), key=lambda pair: pair[0])[:MOST_MOVERS]
-    return Movers([_mover(*pair, metric) for pair in rose], [_mover(*pair, metric) for pair in fell])
+def movers(rows: ProductRows, metric: Metric | Ratio) -> Movers:
+    (rose, fell) = rows.moved(metric.name, MOST_MOVERS)
+    return Movers([_mover(one, metric) for one in rose], [_mover(one, metric) for one in fell])
 
 
-def _difference(one: Compared, metric: Metric | Ratio) -> float:
-    (now, before) = (one.row[metric.name], one.before[metric.name] if one.before is not None else None)
-    return 0 if now is None or before is None else now - before
-
-
-def _mover(by: float, one: Compared, metric: Metric | Ratio) -> Mover:
+def _mover(one: Item, metric: Metric | Ratio) -> Mover:
     earlier = one.before or one.row
-    difference = text_of(metric, by, one.currency)
+    (value, was) = (one.row[metric.name], earlier[metric.name])
+    difference = text_of(metric, value - was, one.currency)
     return Mover(
         one.product_id,
         one.name,
-        text_of(metric, one.row[metric.name], one.currency),
-        difference if by < 0 else f"+{difference}",
-        change(one.row[metric.name], earlier[metric.name]),
+        text_of(metric, value, one.currency),
+        difference if value < was else f"+{difference}",
+        change(value, was),
     )

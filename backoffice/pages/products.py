@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from projections.figures import Question, figures
-from projections.listings import LISTINGS
 from projections.metric import Metric, Ratio
-from projections.periods import QuestionError, Range
+from projections.periods import QuestionError
 
 from .change import change
-from .course import NOTHING
 from .export import Exported, exported
 from .frame import Page, Sources
 from .movers import movers
 from .paging import paged
+from .product_rows import Item, ProductRows, product_rows
 from .selection import Selection
-from .shown import PER_PRODUCT_NOTE, SHOWN, Row, cell, cells, columns, shown_as, totals
+from .shown import PER_PRODUCT_NOTE, SHOWN, cell, cells, columns, shown_as
 from .trends import trends
 
 PRODUCTS_A_PAGE = 50
@@ -37,24 +35,10 @@ class SearchTooLong(QuestionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One product in one currency; `before` is None where nothing is compared."""
-
-    product_id: str
-    name: str
-    currency: str
-    row: Row
-    before: Row | None
-
-    def value(self, by: str) -> Any:
-        return {"product_id": self.product_id, "name": self.name}.get(by) if by in TEXTS else self.row[by]
-
-
-@dataclass(frozen=True, slots=True)
 class Listed:
     """What was found, in the order that was asked for."""
 
-    items: Sequence[Item]
+    rows: ProductRows
     by: str
     direction: str
     drawn: Metric | Ratio
@@ -68,39 +52,10 @@ async def _listed(sources: Sources, selection: Selection) -> Listed:
     text = selection.more.get("q", "")
     if len(text) > MOST_SEARCH:
         raise SearchTooLong(f"the search has {len(text):,} characters; use at most {MOST_SEARCH}")
-    items = await _items(sources, selection)
+    rows = await product_rows(sources.figures, selection)
     drawn = shown_as(SHOWN[0].name if by in TEXTS else by)
-    return Listed(_ordered(_found(items, text), by, direction), by, direction, drawn, bool(items))
-
-
-async def _items(sources: Sources, selection: Selection) -> list[Item]:
-    """By product and currency; what was sold only in the compared range stands there with nothing."""
-    now = await _by_product(sources, selection, selection.asked)
-    earlier = selection.compared
-    before = await _by_product(sources, selection, earlier) if earlier else {}
-    names = await _names(sources)
-    items = []
-    for key in sorted(now.keys() | before.keys()):
-        (product_id, currency) = key
-        none = {**NOTHING, "product_id": product_id, "currency": currency}
-        compared = before.get(key, none) if earlier else None
-        items.append(Item(product_id, names.get(product_id, ""), currency, now.get(key, none), compared))
-    return items
-
-
-async def _by_product(sources: Sources, selection: Selection, asked: Range) -> dict[tuple[str, str], Row]:
-    rows = (await figures(sources.figures, Question(("product",), selection.tz, asked, ratios=True))).to_dicts()
-    return {(row["product_id"], row["currency"]): row for row in rows}
-
-
-async def _names(sources: Sources) -> dict[str, str]:
-    listed = await sources.figures.rows(await sources.figures.serving(), LISTINGS.name)
-    return dict(zip(listed["product_id"].to_list(), listed["name"].to_list(), strict=True))
-
-
-def _found(items: Sequence[Item], text: str) -> list[Item]:
-    wanted = text.strip().casefold()
-    return [one for one in items if wanted in one.product_id.casefold() or wanted in one.name.casefold()]
+    found = rows.found(text).ordered(by, down=direction == "down")
+    return Listed(found, by, direction, drawn, len(rows) > 0)
 
 
 def _order(selection: Selection) -> tuple[str, str]:
@@ -113,16 +68,10 @@ def _order(selection: Selection) -> tuple[str, str]:
     return by, direction
 
 
-def _ordered(items: Sequence[Item], by: str, direction: str) -> list[Item]:
-    """Rows of one value stay in the order of their keys; what has no value comes last either way."""
-    valued = [one for one in items if one.value(by) is not None]
-    ordered = sorted(valued, key=lambda one: one.value(by), reverse=direction == "down")
-    return [*ordered, *(one for one in items if one.value(by) is None)]
-
-
 async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
     listed = await _listed(sources, selection)
-    (shown, pager) = paged(listed.items, selection, PRODUCTS_A_PAGE)
+    (numbers, pager) = paged(range(len(listed.rows)), selection, PRODUCTS_A_PAGE)
+    shown = listed.rows.items(numbers)
     lines = await trends(sources.figures, selection, listed.drawn, [one.product_id for one in shown])
     compares = selection.compared is not None
     return {
@@ -130,7 +79,7 @@ async def _fill(sources: Sources, selection: Selection) -> Mapping[str, Any]:
         "total_columns": columns(over_products=True),
         "rows": [_line(one, listed.drawn, lines.get((one.product_id, one.currency), "")) for one in shown],
         "totals": _totals(listed),
-        "movers": movers(listed.items, listed.drawn) if compares else None,
+        "movers": movers(listed.rows, listed.drawn) if compares else None,
         "drawn": listed.drawn,
         "compared": compares,
         "pager": pager,
@@ -154,12 +103,7 @@ def _line(one: Item, drawn: Metric | Ratio, trend: str) -> dict[str, Any]:
 
 
 def _totals(listed: Listed) -> list[dict[str, Any]]:
-    before = {row["currency"]: row for row in totals(one.before for one in listed.items if one.before is not None)}
-    found = []
-    for row in totals(one.row for one in listed.items):
-        item = Item("", "", row["currency"], row, before.get(row["currency"]))
-        found.append(_line(item, listed.drawn, ""))
-    return found
+    return [_line(Item("", "", now["currency"], now, before), listed.drawn, "") for now, before in listed.rows.totals()]
 
 
 def _sort_link(selection: Selection, name: str, by: str, direction: str) -> str:
@@ -172,7 +116,7 @@ async def _export(sources: Sources, selection: Selection) -> pl.DataFrame:
     """Every row that was found, in its order; not the page of them alone."""
     listed = await _listed(sources, selection)
     rows: list[Exported] = [
-        ({"product_id": one.product_id, "name": one.name}, one.row, {}, one.before) for one in listed.items
+        ({"product_id": one.product_id, "name": one.name}, one.row, {}, one.before) for one in listed.rows.items()
     ]
     return exported(rows, TEXTS, listed.drawn.name if selection.compared is not None else "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,14 +112,19 @@ def summed(rows: Iterable[tuple[str, Row]]) -> dict[str, dict[str, Any]]:
         of_label = sums.setdefault(label, dict.fromkeys(_ADDED, 0))
         for name in _ADDED:
             of_label[name] += row[name]
-    return dict(zip(sums, _derived(list(sums.values())), strict=True))
+    # 128 bits: sums over many rows may pass what one row can hold.
+    frame = pl.DataFrame(list(sums.values()), schema=dict.fromkeys(_ADDED, pl.Int128), orient="row")
+    return dict(zip(sums, _derived(frame), strict=True))
+
+
+def totals_of(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """As `totals`, of rows that are columns still."""
+    return _derived(rows.group_by("currency").agg(pl.col(_ADDED).cast(pl.Int128).sum()).sort("currency"))
 
 
 _ADDED = tuple(metric.name for metric in METRICS)
 
 
-def _derived(sums: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
-    # 128 bits: sums over many rows may pass what one row can hold.
-    frame = pl.DataFrame(list(sums), schema=dict.fromkeys(_ADDED, pl.Int128), orient="row")
-    amounts = frame.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
+def _derived(sums: pl.DataFrame) -> list[dict[str, Any]]:
+    amounts = sums.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
     return with_ratios(amounts).to_dicts()
