@@ -23,11 +23,11 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspe
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from . import postgres_database, postgres_errors, sqlite_file
+from . import postgres_database, postgres_errors, sqlite_connection
 from .errors import StorageUnusable
 from .postgres_address import dsn_and_place
 from .revisions import SHARED, Applied, Revisions
-from .sqlite_file import BUSY_TIMEOUT_S
+from .sqlite_connection import BUSY_TIMEOUT_S
 
 BUSY_S = 60.0
 """How long a revision is tried again that other transactions' locks keep from its tables."""
@@ -75,7 +75,7 @@ def migrate_sqlite(path: Path, sets: Sequence[Revisions], *, are_all: bool = Fal
     Where these `are_all` sets of the file, one that holds other tables and none of theirs is refused.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine("sqlite+pysqlite://", creator=lambda: sqlite_file.connect(path), poolclass=NullPool)
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: sqlite_connection.connect(path), poolclass=NullPool)
     event.listen(engine, "begin", lambda connection: _begin_immediate(connection, path))
     done: list[Applied] = []
     try:
@@ -86,7 +86,7 @@ def migrate_sqlite(path: Path, sets: Sequence[Revisions], *, are_all: bool = Fal
             while (applied := _next_in_sqlite(engine, revisions, str(path))) is not None:
                 done.append(applied)
     except DBAPIError as error:
-        raise sqlite_file.translated(_cause(error), path) from _cause(error)
+        raise sqlite_connection.translated(_cause(error), path) from _cause(error)
     finally:
         engine.dispose()
     return done
@@ -127,9 +127,9 @@ def _begin_immediate(connection: Connection, path: Path) -> None:
     """SQLAlchemy wraps no error of what it calls here."""
     driver: Any = connection.connection.driver_connection
     try:
-        sqlite_file.begin_immediate(driver, BUSY_TIMEOUT_S)
+        sqlite_connection.begin_immediate(driver, BUSY_TIMEOUT_S)
     except Exception as error:
-        raise sqlite_file.translated(error, path) from error
+        raise sqlite_connection.translated(error, path) from error
 
 
 def _cause(error: DBAPIError) -> BaseException:

@@ -11,7 +11,7 @@ from .errors import ForeignIdTaken, PositionMoved
 from .handled import HandledRanges, Range, difference
 from .inbox import InboxEntry, Position
 from .record import TopicPartition
-from .sqlite_file import NOW_US
+from .sqlite_connection import NOW_US
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS inbox_position (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .lease import Holding, Lease
 from .revisions import LEASES
-from .sqlite_file import NOW_US, SqliteFile
+from .sqlite_connection import NOW_US
+from .sqlite_file import SqliteFile
 from .sqlite_schema import open_tables
 
 SCHEMA = """

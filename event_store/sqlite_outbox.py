@@ -39,7 +39,8 @@ from .outbox_statements import (
 )
 from .record import TopicPartition
 from .revisions import LEASES, OUTBOX
-from .sqlite_file import Connection, SqliteFile
+from .sqlite_connection import Connection
+from .sqlite_file import SqliteFile
 from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
     BURY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .outbox_statements import status_statement
-from .sqlite_file import NOW_US
+from .sqlite_connection import NOW_US
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox_source (

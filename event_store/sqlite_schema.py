@@ -16,7 +16,8 @@ from pathlib import Path
 
 from .errors import StorageUnusable
 from .revisions import Revisions
-from .sqlite_file import BUSY_TIMEOUT_S, Work, begin_immediate, connect, translated
+from .sqlite_connection import BUSY_TIMEOUT_S, begin_immediate, connect, translated
+from .sqlite_file import Work
 
 _MADE = re.compile(r'CREATE (?:UNIQUE )?(?:TABLE|INDEX|TRIGGER) IF NOT EXISTS "?(\w+)')
 SELECT_FORMAT = "PRAGMA user_version"

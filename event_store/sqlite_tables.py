@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from .sqlite_file import BUSY_TIMEOUT_S, begin_immediate, connect, translated
+from .sqlite_connection import BUSY_TIMEOUT_S, begin_immediate, connect, translated
 
 SELECT_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 SELECT_NUMBERS = "SELECT name, seq FROM sqlite_sequence"

@@ -15,7 +15,8 @@ from event_store.dead_letters import DeadLetter
 from event_store.errors import GenerationChanged
 from event_store.inbox import Position
 from event_store.record import TopicPartition
-from event_store.sqlite_file import NOW_US, SqliteFile
+from event_store.sqlite_connection import NOW_US
+from event_store.sqlite_file import SqliteFile
 from event_store.sqlite_schema import open_tables
 from event_store.sqlite_transactions import StepsOnFile
 

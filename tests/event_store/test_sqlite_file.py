@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from event_store.errors import StorageUnavailable, StorageUnusable
-from event_store.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
+from event_store.sqlite_connection import BUSY_TIMEOUT_S
+from event_store.sqlite_file import SqliteFile
 from event_store.sqlite_schema import create_schema
 
 SCRIPT = """
