@@ -19,7 +19,6 @@ from .selection import Selection
 from .shown import Row, totals_of
 
 KEY = ("product_id", "currency")
-DIFFERENCE = "difference"
 _BEFORE = "before "
 """The columns of what is compared begin with it."""
 _COUNTED = [name for name in NOTHING if name not in {ratio.name for ratio in RATIOS}]
@@ -51,8 +50,8 @@ class ProductRows:
         wanted = text.strip().casefold()
         if not wanted:
             return self
-        texts = self.frame.select("product_id", "name").iter_rows()
-        are_wanted = [any(wanted in text.casefold() for text in both) for both in texts]
+        names = self.frame.select("product_id", "name").iter_rows()
+        are_wanted = [any(wanted in name.casefold() for name in both) for both in names]
         return replace(self, frame=self.frame.filter(pl.Series(are_wanted, dtype=pl.Boolean)))
 
     def ordered(self, by: str, *, down: bool) -> ProductRows:
@@ -69,11 +68,9 @@ class ProductRows:
         # Between two figures of 64 bits there may be more than 64 bits.
         wide = pl.Float64 if self.frame.schema[metric] == pl.Float64 else pl.Int128
         difference = pl.col(metric).cast(wide) - pl.col(_BEFORE + metric).cast(wide)
-        frame = self.frame.with_columns(difference.alias(DIFFERENCE)).sort(DIFFERENCE, maintain_order=True)
-        fell = frame.filter(pl.col(DIFFERENCE) < 0).head(most)
-        rose = frame.filter(pl.col(DIFFERENCE) > 0).sort(DIFFERENCE, descending=True, maintain_order=True).head(most)
-        (up, down) = (replace(self, frame=one.drop(DIFFERENCE)).items() for one in (rose, fell))
-        return up, down
+        rose = self.frame.filter(difference > 0).sort(difference, descending=True, maintain_order=True)
+        fell = self.frame.filter(difference < 0).sort(difference, maintain_order=True)
+        return replace(self, frame=rose.head(most)).items(), replace(self, frame=fell.head(most)).items()
 
     def totals(self) -> list[tuple[Row, Row | None]]:
         """By currency, what all of them add up to, and what all of the compared range do."""

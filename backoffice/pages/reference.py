@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -139,7 +140,8 @@ def _shapes(document: _Json) -> Iterator[Shape]:
 
 def _field(name: str, schema: _Json, is_required: bool, meaning: str) -> Field:
     default = schema.get("default")
-    return Field(name, _kind(schema), is_required, "" if default is None else str(default), meaning)
+    written = default if isinstance(default, str) else json.dumps(default)
+    return Field(name, _kind(schema), is_required, "" if default is None else written, meaning)
 
 
 def _kind(schema: _Json) -> Sequence[Word]:

@@ -67,7 +67,7 @@ async def test_kinds_are_said_in_words(shop: Shop) -> None:
     (page, _) = await read(shop)
     figures = section(page, "get-api-figures")
     assert '<td class="name">list of string or null</td>' in figures
-    assert '<td class="name">boolean</td><td>no</td><td><code>False</code></td>' in figures
+    assert '<td class="name">boolean</td><td>no</td><td><code>false</code></td>' in figures
     assert '<td class="name">list of <a href="#AuditRow">AuditRow</a></td>' in section(page, "AuditAnswer")
     assert '<td class="name">date-time</td><td>yes</td>' in section(page, "AuditRow")
 

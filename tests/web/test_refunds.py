@@ -106,4 +106,4 @@ async def test_what_is_only_a_part_of_the_reckoning_is_no_column_to_draw_or_to_s
         drawn = await client.get("/product", params={"id": "A", "metric": "traced_refunds"})
         ordered = await client.get("/products", params={"sort": "traced_refunds"})
     assert (drawn.status_code, ordered.status_code) == (400, 400)
-    assert "there are net_minor" in drawn.text
+    assert "traced_refunds&#39;; there are net_minor" in drawn.text
