@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from .pages import AUTUMN
 from .stocked_shop import StockedShop
@@ -23,7 +24,7 @@ async def test_back_and_forward_go_through_what_was_chosen(visiting: Visiting) -
     chosen = visit.page.locator(".picker").first
     await expect(chosen).to_contain_text("28 Oct")
     await visit.page.keyboard.press("t")
-    await expect(chosen).to_contain_text("Today")
+    await expect(visit.page).to_have_url(re.compile("range=today"))
     await visit.page.keyboard.press("x")
     await expect(visit.page).to_have_url(re.compile("compare="))
     compared = visit.page.url
@@ -32,9 +33,33 @@ async def test_back_and_forward_go_through_what_was_chosen(visiting: Visiting) -
     await expect(chosen).to_contain_text("28 Oct")
     assert visit.page.url.endswith(AT)
     await visit.page.go_forward()
-    await expect(chosen).to_contain_text("Today")
+    await expect(visit.page).to_have_url(re.compile("range=today"))
     await visit.page.go_forward()
     await expect(visit.page).to_have_url(compared)
+
+
+async def test_what_was_chosen_last_is_shown_though_a_page_before_it_comes_later(visiting: Visiting) -> None:
+    visit = await visiting()
+    await visit.to(AT)
+    slow = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await slow.wait()
+        await route.continue_()
+
+    await visit.page.route("**/products?*", hold)
+    failed: list[str] = []
+    visit.page.on("requestfailed", lambda request: failed.append(request.url))
+    pages = visit.page.get_by_role("navigation", name="Pages")
+    await pages.get_by_role("link", name="Products").click()
+    await expect(visit.page.locator("html[data-loading]")).to_be_attached()
+    await pages.get_by_role("link", name="Pipeline").click()
+    await expect(visit.page.locator("h1")).to_have_text("Pipeline")
+    slow.set()
+    await expect(visit.page.locator("html[data-loading]")).not_to_be_attached()
+    assert [urlsplit(url).path for url in failed] == ["/products"]
+    assert urlsplit(visit.page.url).path == "/pipeline"
+    await expect(visit.page.locator("h1")).to_have_text("Pipeline")
 
 
 async def test_one_button_copies_the_address_of_what_is_shown(visiting: Visiting, shop: StockedShop) -> None:

@@ -9,14 +9,18 @@ document.addEventListener("htmx:after:swap", () => {
 });
 
 let loading = 0;
+let asked = 0; // A page that is asked for takes the place of one still on its way, which ends after it began.
 const root = document.documentElement;
 
 document.addEventListener("htmx:before:request", () => {
+  asked += 1;
   window.clearTimeout(loading);
   loading = window.setTimeout(() => root.toggleAttribute("data-loading", true), 150);
 });
 
 document.addEventListener("htmx:finally:request", () => {
+  asked -= 1;
+  if (asked > 0) return;
   window.clearTimeout(loading);
   root.toggleAttribute("data-loading", false);
 });
