@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from event_store.interpreter import made_for_small_frames
+
 from . import access_commands, command_line, letter_commands, pause_commands, processes
 from .failures import CommandFailed, exit_code
-from .options import Data, console, run_process, settings_of_a_shop
+from .options import ApiUrl, Data, Speed, console, run_process, settings_of_a_shop
 from .settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -30,11 +32,10 @@ if TYPE_CHECKING:
 
 NEWS_EVERY_S = 30.0  # How often the shoppers of the demo say what they did.
 
-Speed = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="What the shoppers do, in events a second.")]
-
 
 def main() -> None:
     """Runs the command line. Every expected failure is one clear line on standard error."""
+    made_for_small_frames()
     logging.getLogger().addHandler(logging.NullHandler())  # Libraries would write there, too, where nobody logs.
     try:
         command_line_app()()
@@ -96,9 +97,7 @@ def _run_set(name: str, settings: Settings, extra: Sequence[Child]) -> None:
 
 def migrate(
     data: Data = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit code 1 where there is something to do.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if something is to do.")] = False,
 ) -> None:
     """Bring the tables of both databases to what this version needs. Safe to repeat, and while the shop runs."""
     from .commands.migrate import check_all
@@ -148,7 +147,7 @@ def _databases(settings: Settings) -> tuple[Database, Database]:
 
 def shoppers(
     data: Data = None,
-    api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
+    api: ApiUrl = None,
     speed: Speed = 20.0,
     stall: Annotated[bool, typer.Option("--stall", help="One receipt goes wrong, for somebody to correct.")] = False,
 ) -> None:
@@ -260,7 +259,7 @@ def _api_failures() -> Iterator[None]:
 def import_retail(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A .csv or .csv.xz file.")],
     data: Data = None,
-    api: Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")] = None,
+    api: ApiUrl = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Where refused rows go, with reasons.")
     ] = None,

@@ -13,6 +13,7 @@ import hmac
 import io
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from projections.read_model import FiguresReader, FiguresVersion
 from .guarded_cache import GuardedCache, NotOurs
 
 PREFIX = "countinghouse:figures:"
-FORMAT = 1
+FORMAT = 2
 """Of what is signed and kept; another one never reads it."""
 SEAL_BYTES = 32
 TAG_BYTES = 16
@@ -109,9 +110,8 @@ class CachedFigures:
             return answer
         # Otherwise it holds something of what was counted meanwhile, and nobody knows how much.
         if is_of_version and answer.estimated_size() <= MOST_UNPACKED_BYTES:
-            sealed = entry.sealed(answer)
-            if len(sealed) <= MOST_BYTES:
-                self.cache.put(entry.key, rank_of(version), sealed)
+            # A frame that is written belongs to its thread; who reads the same one meanwhile would wait for ever.
+            self.cache.put(entry.key, rank_of(version), partial(entry.sealed, answer.clone()))
         return answer
 
 
@@ -123,11 +123,12 @@ class _Entry:
     key: str
     tag: bytes
 
-    def sealed(self, answer: pl.DataFrame) -> bytes:
+    def sealed(self, answer: pl.DataFrame) -> bytes | None:
+        """None where that is more than a cache is asked to keep."""
         stream = io.BytesIO()
-        answer.write_ipc(stream, compression="lz4")
+        answer.write_ipc_stream(stream, compression="lz4")
         content = self.tag + stream.getvalue()
-        return self._seal(content) + content
+        return self._seal(content) + content if len(content) <= MOST_BYTES else None
 
     def opened(self, found: bytes) -> pl.DataFrame | None:
         """The answer; None where it is of another version. Raises NotOurs."""
@@ -136,7 +137,7 @@ class _Entry:
             raise NotOurs(self.key)
         if content[:TAG_BYTES] != self.tag:
             return None
-        return pl.read_ipc(content[TAG_BYTES:])
+        return pl.read_ipc_stream(content[TAG_BYTES:])
 
     def _seal(self, content: bytes) -> bytes:
         return _signed(self.signing_key, b"entry", self.key.encode() + content)

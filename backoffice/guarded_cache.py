@@ -105,14 +105,14 @@ class GuardedCache:
         finally:
             self._observer.asked(outcome)
 
-    def put(self, key: str, rank: int, value: bytes) -> None:
-        """Keeps it soon, if there isn't too much under way already."""
+    def put(self, key: str, rank: int, made: Callable[[], bytes | None]) -> None:
+        """Keeps it soon, if not too much is under way. `made` runs in a thread; where it is None, nothing is kept."""
         if self._breaker.why is not None:
             self._observer.wrote("bypassed")
         elif len(self._writing) >= WRITES_UNDER_WAY:
             self._observer.wrote("dropped")
         else:
-            self._in_background(self._put(key, rank, value))
+            self._in_background(self._put(key, rank, made))
 
     def hint(self) -> None:
         """Tells other processes soon that figures have moved."""
@@ -134,7 +134,10 @@ class GuardedCache:
         await self._breaker.close()
         await self._cache.close()
 
-    async def _put(self, key: str, rank: int, value: bytes) -> None:
+    async def _put(self, key: str, rank: int, made: Callable[[], bytes | None]) -> None:
+        value = await asyncio.to_thread(made)
+        if value is None:
+            return
         try:
             kept = await self._breaker.call(lambda: self._cache.put(key, rank, value))
         except NotNow:

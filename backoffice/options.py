@@ -34,6 +34,8 @@ Data = Annotated[
         "--data", metavar="DIR", help="Where the files live.", show_default=False, callback=_data_before_or_after
     ),
 ]
+ApiUrl = Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the commerce API answers.")]
+Speed = Annotated[float, typer.Option(metavar="N", min=0.1, max=1000, help="What the shoppers do, in events a second.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Zone = Annotated[
     str | None,

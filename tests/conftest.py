@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from event_store.interpreter import made_for_small_frames
 from tests.servers.commerce import SQLITE, PostgresShop, ShopDatabase, SqliteShop, version_of
 from tests.servers.kafka import Broker, new_broker
 from tests.servers.pgbouncer import POOLED, pooled
@@ -21,6 +22,8 @@ if "COUNTINGHOUSE_RETAIL_FILE" in os.environ:
     os.environ["RETAIL_FILE"] = os.environ["COUNTINGHOUSE_RETAIL_FILE"]  # see tests/retail_oracle.py
 for _name in [name for name in os.environ if name.startswith("COUNTINGHOUSE_")]:
     del os.environ[_name]
+
+made_for_small_frames()  # As the processes are, before any test imports what they use.
 
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")

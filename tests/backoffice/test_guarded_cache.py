@@ -125,7 +125,7 @@ def test_nobody_waits_for_a_slow_cache_longer_than_a_tenth_of_a_second_and_hardl
             at_s = loop.time()
             await guarded.get("key", bytes)
             waited_s.append(loop.time() - at_s)
-            guarded.put("key", 1, b"value")
+            guarded.put("key", 1, lambda: b"value")
             guarded.hint()
             await asyncio.sleep(0.1)
         assert observed.broke_at == ["it did not answer within 0.1 s"]
@@ -145,7 +145,7 @@ def test_a_broken_cache_is_tried_ever_more_seldom_and_mends_by_itself() -> None:
         cache.fails = False
         await asyncio.sleep(31)
         assert observed.tally["mended"] == 1
-        guarded.put("key", 1, b"value")
+        guarded.put("key", 1, lambda: b"value")
         await asyncio.sleep(0.01)
         assert await guarded.get("key", bytes) == b"value"
         assert cache.calls == {"check": len(tried) + 1, "put": 1, "get": 1}
@@ -188,7 +188,7 @@ def test_writes_are_not_waited_for_and_those_too_many_are_dropped() -> None:
     async def main(loop: VirtualTimeLoop, cache: Moody, guarded: GuardedCache, observed: Observed) -> None:
         cache.hangs_s = 0.05
         for number in range(WRITES_UNDER_WAY + 5):
-            guarded.put(str(number), 1, b"value")
+            guarded.put(str(number), 1, lambda: b"value")
         assert loop.time() == 0
         await asyncio.sleep(0.06)
         assert observed.tally == {"wrote kept": WRITES_UNDER_WAY, "wrote dropped": 5}
@@ -243,7 +243,7 @@ def test_it_closes_whatever_is_under_way() -> None:
     async def main(loop: VirtualTimeLoop, cache: Moody, guarded: GuardedCache, observed: Observed) -> None:
         cache.hangs_s = 5.0
         guarded.begin()
-        guarded.put("key", 1, b"value")
+        guarded.put("key", 1, lambda: b"value")
         guarded.hint()
         await asyncio.sleep(0.01)
 
