@@ -134,10 +134,11 @@ def answer_of(question: Question, periods: Sequence[Period], parts: Sequence[pl.
     order = {label: index for index, label in enumerate(dict.fromkeys(one.label for one in periods))}
     ranked = merged.with_columns(pl.col("period").replace_strict(order, return_dtype=pl.Int64).alias("rank"))
     by = [("rank" if key == "period" else key) for key in keys]
-    return _finished(question, ranked.sort(by))
+    return finished(question, ranked.sort(by))
 
 
-def _finished(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
+def finished(question: Question, rows: pl.DataFrame) -> pl.DataFrame:
+    """The answer of sums that are in order already, their period named `period`."""
     named = rows.with_columns([ratio.expression.alias(ratio.name) for ratio in AMOUNTS])
     if "day" in question.by:
         named = named.with_columns(pl.col("period").str.to_date("%Y-%m-%d").alias("day"))

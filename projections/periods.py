@@ -182,16 +182,16 @@ _quarter_hour = _Step(
 
 def _periods(zone: ZoneInfo, extent: tuple[int, int], asked: Range, step: _Step) -> Iterator[Period]:
     (at, end) = _clipped(extent, asked)
+    local = _local(zone, at)
     count = 0
     while at < end:
-        until = min(_end_of(zone, at, step), end)
-        local = _local(zone, at)
+        (until, following) = _end_of(zone, at, local, step)
         if local.date() in asked:
             count += 1
             if count > MAX_PERIODS:
                 raise TooManyPeriods(f"the range has more than {MAX_PERIODS} of these periods; ask for fewer days")
-            yield Period(step.label(local), at, until)
-        at = until
+            yield Period(step.label(local), at, min(until, end))
+        (at, local) = (until, following)
 
 
 def _clipped(extent: tuple[int, int], asked: Range) -> tuple[int, int]:
@@ -210,26 +210,30 @@ def _midnight_utc(day: date) -> int:
     return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_S
 
 
-def _end_of(zone: ZoneInfo, at: int, step: _Step) -> int:
-    """Where the period that begins with the bucket at `at` ends.
+def _end_of(zone: ZoneInfo, at: int, local: datetime, step: _Step) -> tuple[int, datetime]:
+    """Where the period ends that begins with the bucket at `at`, which is `local` there; and what time it is then.
 
     Without a clock change that is arithmetic. With one every bucket up to two hours beyond is looked at: a change
     may skip midnight, repeat it, or skip a whole day.
     """
-    local = _local(zone, at)
     until = at + step.left_s(local)
     if until % BUCKET_S:
         raise _off_bucket(zone, local)
-    if _local(zone, until - 1).utcoffset() == local.utcoffset():
-        return until
-    label = step.label(local)
-    for bucket in range(at, until + 2 * 3600, BUCKET_S):
+    following = _local(zone, until)
+    if following.utcoffset() == local.utcoffset():
+        return until, following
+    return _end_by_buckets(zone, at, until + 2 * 3600, step)
+
+
+def _end_by_buckets(zone: ZoneInfo, at: int, latest: int, step: _Step) -> tuple[int, datetime]:
+    label = step.label(_local(zone, at))
+    for bucket in range(at, latest, BUCKET_S):
         first = _local(zone, bucket)
         if step.label(first) != step.label(_local(zone, bucket + BUCKET_S - 1)):
             raise _off_bucket(zone, first)
         if step.label(first) != label:
-            return bucket
-    return until + 2 * 3600
+            return bucket, first
+    return latest, _local(zone, latest)
 
 
 def _off_bucket(zone: ZoneInfo, local: datetime) -> OffBucket:
