@@ -25,38 +25,36 @@ class BehindLinks:
 
     selection: Selection
     _stems: dict[tuple[str, str, bool, tuple[str, ...]], str] = field(default_factory=dict)
-    _places: dict[tuple[tuple[str, str], ...], str] = field(default_factory=dict)
 
-    def number(
-        self, cell: Cell, currency: str, where: Mapping[str, str] = _OF_ALL, *, compared: bool = False
-    ) -> Markup:
+    def number(self, cell: Cell, where: Mapping[str, str] = _OF_ALL, *, compared: bool = False) -> Markup:
         """A figure as a link to the events behind it, or behind the one it is compared with. `where` is its row."""
-        return Markup(self._written(cell, currency, where, compared))  # noqa: S704 - all of it was escaped
+        return Markup(self._link(cell, tuple(where), _place(where), compared))  # noqa: S704 - all of it was escaped
 
-    def cells(self, cells: Sequence[Cell], currency: str, where: Mapping[str, str] = _OF_ALL) -> Markup:
+    def cells(self, cells: Sequence[Cell], where: Mapping[str, str] = _OF_ALL) -> Markup:
         """Figures of one row, as cells of a table."""
+        (names, place) = (tuple(where), _place(where))
         written = [
-            f'<td class="n{" negative" if cell.negative else ""}">{self._written(cell, currency, where, False)}</td>'
+            f'<td class="n{" negative" if cell.negative else ""}">{self._link(cell, names, place, False)}</td>'
             for cell in cells
         ]
         return Markup("".join(written))  # noqa: S704 - all of it was escaped
 
-    def _written(self, cell: Cell, currency: str, where: Mapping[str, str], compared: bool) -> str:
-        shared = (cell.metric, currency, compared, tuple(where))
+    def _link(self, cell: Cell, names: tuple[str, ...], place: str, compared: bool) -> str:
+        shared = (cell.metric, cell.currency, compared, names)
         stem = self._stems.get(shared)
         if stem is None:
-            stem = self._stems[shared] = _html(self._stem(cell.metric, currency, where, compared))
-        place = tuple(where.items())
-        own = self._places.get(place)
-        if own is None:
-            own = self._places[place] = _html("".join(f"&{urlencode([one])}" for one in place))
-        return f'<a class="behind" href="{stem}{own}">{_html(cell.text)}</a>'
+            stem = self._stems[shared] = _html(self._stem(*shared))
+        return f'<a class="behind" href="{stem}{place}">{_html(cell.text)}</a>'
 
-    def _stem(self, metric: str, currency: str, where: Mapping[str, str], compared: bool) -> str:
-        step = {"interval": self.selection.interval if "at" in where else None}
+    def _stem(self, metric: str, currency: str, compared: bool, names: Sequence[str]) -> str:
+        step = {"interval": self.selection.interval if "at" in names else None}
         days = self.selection.compared_state if compared else {}
-        changes = {**_LEFT_OUT, **step, **days, "metric": metric, "currency": currency, **dict.fromkeys(where)}
+        changes = {**_LEFT_OUT, **step, **days, "metric": metric, "currency": currency, **dict.fromkeys(names)}
         return self.selection.link("/behind", **changes)
+
+
+def _place(where: Mapping[str, str]) -> str:
+    return _html("".join(f"&{urlencode([one])}" for one in where.items()))
 
 
 def _html(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from projections.figures import metric_named
 from projections.metric import Metric, Ratio, Unit
@@ -39,32 +38,38 @@ class Card:
 
 def cards(course: Course, *, over_products: bool) -> list[Card]:
     """Amounts one line per currency, counts and ratios over all of them."""
-    (now, before) = (course.totals, list(course.before_totals.values()))
-    if not now:
+    if not course.totals:
         return []
     by_name = {column.name: column for column in columns(over_products=over_products)}
+    by_currency = _Sums(course.totals, course.before_totals)
+    overall = _overall(by_currency)
     steps = list(summed((step.label, step.row) for step in course.steps if step.label).values())
     return [
-        _card(by_name[name], metric_named(name), now, before if course.is_compared else None, steps) for name in CARDS
+        _card(by_name[name], metric, by_currency if metric.unit is Unit.MONEY else overall, steps)
+        for name, metric in ((name, metric_named(name)) for name in CARDS)
     ]
 
 
-def _card(
-    column: Column, metric: Metric | Ratio, now: Sequence[Row], before: Sequence[Row] | None, steps: Sequence[Row]
-) -> Card:
-    if metric.unit is not Unit.MONEY:
-        now = _overall(now)
-        before = _overall(before) if before is not None else None
-    earlier = {row["currency"]: row for row in before or ()}
-    lines = [_line(metric, row, earlier.get(row["currency"])) for row in now]
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Of each currency the sums of the range and of what it is compared with; or those of all, with no currency."""
+
+    now: Sequence[Row]
+    before: Mapping[str, Row]
+
+
+def _overall(sums: _Sums) -> _Sums:
+    """Of counts and of ratios."""
+    (now, before) = (totals({**row, "currency": ""} for row in rows) for rows in (sums.now, sums.before.values()))
+    return _Sums(now, {row["currency"]: row for row in before})
+
+
+def _card(column: Column, metric: Metric | Ratio, sums: _Sums, steps: Sequence[Row]) -> Card:
+    lines = [_line(metric, row, sums.before.get(row["currency"])) for row in sums.now]
     # Amounts of several currencies have no common course.
-    drawn = metric.unit is not Unit.MONEY or len(now) == 1
+    drawn = metric.unit is not Unit.MONEY or len(sums.now) == 1
     course = sparkline([row[metric.name] or 0 for row in steps]) if drawn else ""
     return Card(column, lines, course, "refund" in metric.name)
-
-
-def _overall(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    return totals({**row, "currency": ""} for row in rows)
 
 
 def _line(metric: Metric | Ratio, row: Row, before: Row | None) -> Line:

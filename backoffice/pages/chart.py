@@ -10,7 +10,7 @@ from projections.metric import Metric, Ratio, Unit
 from .change import Change, change
 from .course import Course, Step
 from .selection import Selection
-from .shown import SHOWN, Cell, Column, cell, columns, shown_as, totals
+from .shown import SHOWN, Cell, Column, cell, columns, shown_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Titles:
 
 def _totals(course: Course) -> list[Step]:
     before = course.before_totals
-    return [Step("", row["currency"], row, before.get(row["currency"])) for row in totals(course.rows)]
+    return [Step("", row["currency"], row, before.get(row["currency"])) for row in course.totals]
 
 
 def _main_currency(course: Course) -> str:

@@ -43,18 +43,10 @@ class Course:
     has_figures: bool
     is_compared: bool
 
-    @property
-    def rows(self) -> list[Row]:
-        return [step.row for step in self.steps]
-
-    @property
-    def totals(self) -> list[dict[str, Any]]:
-        return totals(self.rows)
-
-    @property
-    def before_totals(self) -> dict[str, Row]:
-        """Currency → the sums of what is compared."""
-        return {row["currency"]: row for row in totals([one.before for one in self.steps if one.before is not None])}
+    totals: Sequence[Row]
+    """Of each currency the sums."""
+    before_totals: Mapping[str, Row]
+    """Currency → the sums of what is compared."""
 
 
 Placed = dict[tuple[Place, str], tuple[str, Row]]
@@ -68,7 +60,15 @@ async def course(reader: FiguresReader, selection: Selection, products: tuple[st
     if earlier is not None and earlier.first is not None:
         before = await _placed(reader, selection, earlier, earlier.first, products)
     steps = _steps(selection, now, before, is_compared=earlier is not None)
-    return Course(selection.interval, steps, bool(now), earlier is not None)
+    (sums, before_sums) = (totals([step.row for step in steps]), totals([one.before for one in steps if one.before]))
+    return Course(
+        selection.interval,
+        steps,
+        bool(now),
+        earlier is not None,
+        sums,
+        {row["currency"]: row for row in before_sums},
+    )
 
 
 async def _placed(

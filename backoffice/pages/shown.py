@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from backoffice.money import major, money
 from projections.catalogue import METRICS
@@ -32,13 +33,31 @@ PER_PRODUCT_NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    metric: str
-    text: str
-    negative: bool = False
-    amount: str = ""
-    """The same for a chart: a plain number, money in its major unit."""
+class Cell(Struct, frozen=True):
+    """One figure. A table of a year has ten thousand, each of which is shown in one of these ways."""
+
+    of: Metric | Ratio
+    value: float | None
+    currency: str
+
+    @property
+    def metric(self) -> str:
+        return self.of.name
+
+    @property
+    def negative(self) -> bool:
+        return self.value is not None and self.value < 0
+
+    @property
+    def text(self) -> str:
+        return text_of(self.of, self.value, self.currency)
+
+    @property
+    def amount(self) -> str:
+        """For a chart: a plain number, money in its major unit."""
+        if self.value is None:
+            return ""
+        return str(major(int(self.value), self.currency)) if self.of.unit is Unit.MONEY else str(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +98,7 @@ def cells(row: Row) -> list[Cell]:
 
 
 def cell(metric: Metric | Ratio, row: Row) -> Cell:
-    value = row[metric.name]
-    negative = value is not None and value < 0
-    currency = row["currency"]
-    return Cell(metric.name, text_of(metric, value, currency), negative, amount_of(metric, value, currency))
-
-
-def amount_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:
-    if value is None:
-        return ""
-    return str(major(int(value), currency)) if metric.unit is Unit.MONEY else str(value)
+    return Cell(metric, row[metric.name], row["currency"])
 
 
 def text_of(metric: Metric | Ratio, value: float | None, currency: str) -> str:
