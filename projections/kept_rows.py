@@ -61,10 +61,11 @@ class KeptRows:
     def _sums(
         self, projection: Projection, keys: SumKeys, wanted: pl.Series | None, stretches: _Stretches
     ) -> pl.DataFrame:
-        (rows, periods) = stretches.of(self.rows[projection.name])
+        rows = self.rows[projection.name]
         if wanted is not None:
-            are_wanted = wanted.gather(rows["cell"])
-            (rows, periods) = (rows.filter(are_wanted), periods.filter(are_wanted))
+            spanned = stretches.spanned(rows)
+            rows = spanned.filter(wanted.gather(spanned["cell"]))
+        (rows, periods) = stretches.of(rows)
         return _added_up(projection, rows.with_columns(key=keys.key(rows["cell"], periods)))
 
 
@@ -104,6 +105,11 @@ class _Stretches:
     periods: Sequence[Period]
     labels: Mapping[str, int]
 
+    def spanned(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows from the first period to the last."""
+        (start, end) = _places(rows, [min(one.start for one in self.periods), max(one.end for one in self.periods)])
+        return rows.slice(start, end - start)
+
     def of(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         """The rows that lie in the periods, and for each of them the number of its period's label."""
         (starts, ends) = (_places(rows, [getattr(one, end) for one in self.periods]) for end in ("start", "end"))
@@ -134,9 +140,7 @@ def _added_up(projection: Projection, rows: pl.DataFrame) -> pl.DataFrame:
     """The metrics of each key, added up in 128 bits where 64 might not do: polars wraps round without a word."""
     names = [metric.name for metric in projection.metrics]
     if _fits(rows.select(names)):
-        # Runs of a sorted key are added up faster as they lie there, anything else by the engine that streams.
-        sums = rows.lazy().group_by("key").agg(pl.col(names).sum())
-        return sums.collect() if rows["key"].flags["SORTED_ASC"] else sums.collect(engine="streaming")
+        return rows.group_by("key").agg(pl.col(names).sum())
     summed = rows.group_by("key").agg(pl.col(names).cast(pl.Int128).sum())
     try:
         return summed.with_columns(pl.col(names).cast(pl.Int64))

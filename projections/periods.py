@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -244,4 +244,4 @@ def _off_bucket(zone: ZoneInfo, local: datetime) -> OffBucket:
 
 
 def _local(zone: ZoneInfo, second: int) -> datetime:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)).astimezone(zone)
+    return datetime.fromtimestamp(second, zone)

@@ -22,13 +22,14 @@ async def trends(
     """(product, currency) → its line over every period of the range."""
     interval = usual(selection.length_days) if selection.length_days <= COARSER_DAYS else _coarse(selection)
     question = Question(("product", interval), selection.tz, selection.asked, tuple(products), ratios=True)
-    rows = (await figures(reader, question)).to_dicts() if products else []
     places = {label: number for number, label in enumerate(_labels(selection, interval))}
     values: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        course = values.setdefault((row["product_id"], row["currency"]), [0] * len(places))
-        if (label := str(row[interval])) in places:
-            course[places[label]] = row[metric.name] or 0
+    shown = ("product_id", "currency", interval, metric.name)
+    rows = (await figures(reader, question)).select(shown).iter_rows() if products else ()
+    for product_id, currency, label, value in rows:
+        course = values.setdefault((product_id, currency), [0] * len(places))
+        if (place := places.get(str(label))) is not None:
+            course[place] = value or 0
     return {key: sparkline(course) for key, course in values.items()}
 
 
