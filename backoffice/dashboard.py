@@ -139,6 +139,7 @@ def create_dashboard(  # noqa: PLR0913 - all that the dashboard is put together 
         middleware=[*([LoopbackOnly(gate.site.host)] if gate.site.is_local else []), gate],
         before_send=[_add_headers],
         exception_handlers=exception_handlers(),
+        on_startup=[kept.begin],
         on_shutdown=[kept.close],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment())),
         openapi_config=_openapi(),

@@ -71,6 +71,10 @@ class KeptFigures:
             return await self.read_model.figures(generation, question)
         return await asyncio.to_thread(kept.answer, question)
 
+    def begin(self) -> None:
+        """Reads everything in the background, so that it is kept when somebody asks."""
+        self._begin_to_read()
+
     async def read_everything(self) -> None:
         """Waits until what the figures are at the moment is kept, where it can be."""
         if self._kept is None:

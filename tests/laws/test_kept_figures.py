@@ -184,3 +184,14 @@ async def test_a_reader_that_is_closed_reads_no_more() -> None:
     await kept.close()
     assert kept.keeps is None
     assert read_model.looks == [None]
+
+
+async def test_what_is_begun_before_anybody_asks_is_there_for_the_first_question() -> None:
+    read_model = Watched()
+    kept = KeptFigures(read_model)
+    kept.begin()
+    await kept.read_everything()
+    assert kept.keeps == await read_model.version()
+    assert read_model.looks == [None]
+    assert await asked(kept) == {}
+    assert read_model.looks == [None, kept.keeps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from backoffice.pages.cards import CARDS
 from projections.catalogue import DERIVED, METRICS
 from projections.figures import Question, figures, metric_named
+from projections.memory_read_model import MemoryReadModel
 from projections.periods import ALWAYS, Range
+from projections.read_model import Changes, FiguresVersion
 from tests.web.reading import WHOLE, filled, page, shown, table
 from tests.web.shop import OPENED, Shop, busy_days, exact, viewed
 
@@ -220,3 +223,19 @@ async def test_an_up_and_a_down_are_said_in_words(shop: Shop) -> None:
     assert '<span aria-hidden="true">▲</span> 50.0 % up' in text
     assert '<span aria-hidden="true">▼</span> 100.0 % down' in text
     assert "no change" in text
+
+
+async def test_a_dashboard_that_starts_reads_the_figures_before_anybody_asks(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_since: asyncio.Queue[FiguresVersion | None] = asyncio.Queue()
+    changes = MemoryReadModel.changes
+
+    async def noted(self: MemoryReadModel, since: FiguresVersion | None, most_rows: int) -> Changes | None:
+        read_since.put_nowait(since)
+        return await changes(self, since, most_rows)
+
+    monkeypatch.setattr(MemoryReadModel, "changes", noted)
+    await shop.happened(viewed(AUTUMN, "A"))
+    async with shop.dashboard().lifespan(), asyncio.timeout(60):
+        assert await read_since.get() is None
