@@ -12,14 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from backoffice.guarded_cache import CacheStatus
+from backoffice.lateness import broken, delays, failing
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import (
     CompletenessStamp,
-    CountedPartition,
     DeadLetterCount,
     GenerationStatus,
     LaneStatus,
-    PartitionStatus,
     PipelineStatus,
     StatusWithoutLog,
 )
@@ -144,28 +143,8 @@ def _at_work(consumers: int) -> str:
 
 def _remarks(status: PipelineStatus | StatusWithoutLog) -> list[str]:
     """What a row of the tables has no room for."""
-    remarks = [
-        f"lane {one.topic}/{one.partition} failed {one.failures} times: {one.error}"
-        for one in status.lanes
-        if one.failures and one.error
-    ]
-    for one in status.partitions:
-        remarks += _of_partition(one)
-    return remarks
-
-
-def _of_partition(one: PartitionStatus | CountedPartition) -> list[str]:
-    place = f"{one.topic}/{one.partition}"
-    remarks = []
-    if isinstance(one, PartitionStatus) and one.log_changed:
-        remarks.append(f"{place}: the log has {one.log_begin} to {one.log_end}, the position is {one.position}")
-    if one.stopped is not None:
-        remarks.append(f"{place} is stopped: {one.stopped}")
-    remarks += [
-        f"{place}: the log has not shown {hole.first_sequence} to {hole.last_sequence} of {hole.source}"
-        for hole in one.holes
-    ]
-    return remarks
+    late = delays(status) if isinstance(status, PipelineStatus) else []
+    return [*failing(status.lanes), *(line for one in status.partitions for line in broken(one)), *late]
 
 
 def _dead_letters(dead_letters: Sequence[DeadLetterCount]) -> Table:

@@ -29,6 +29,18 @@ RECORDS = 60_000
 PATIENCE_S = 300.0
 WAY_IN = re.compile(r"(http://\S+)(/sign-in\?name=demo&password=\S+)")
 DRAWN = "() => [...document.querySelectorAll('.chart')].every((one) => one.dataset.drawn !== undefined)"
+PLAIN = (
+    *("products?range=30d", "pipeline", "outbox", "dead-letters", "rebuild", "events", "saved-views"),
+    *("audit", "users", "tokens", "account", "api", "sign-in"),
+)
+LED_TO = {
+    "product": "/products?range=30d",
+    "behind": "/products?range=30d",
+    "record": "/events",
+    "dead-letter": "/dead-letters",
+}
+"""Pages that another one leads to."""
+OF_NOBODY = "sign-in"
 WIDE = (1280, 860)
 PHONE = (390, 844)
 LOOKS: dict[str, tuple[tuple[int, int], Literal["light", "dark"]]] = {
@@ -91,10 +103,12 @@ async def its_month(context: BrowserContext, address: str) -> None:
 
 
 async def pages(page: Page, address: str) -> dict[str, str]:
-    await page.goto(f"{address}/products?range=30d")
-    (product, behind) = [await _first_link(page, path) for path in ("/product?", "/behind?")]
-    of_figures = {"overview": "/?range=30d", "products": "/products?range=30d", "product": product, "behind": behind}
-    return {**of_figures, **{name: f"/{name}" for name in ("pipeline", "dead-letters", "rebuild", "events")}}
+    """Of each its name and its path."""
+    paths = {"overview": "/?range=30d", **{name: f"/{name}" for name in PLAIN}}
+    for name, on in LED_TO.items():
+        await page.goto(address + on)
+        paths[name] = await _first_link(page, f"/{name}?")
+    return paths
 
 
 async def _first_link(page: Page, path: str) -> str:
@@ -102,7 +116,7 @@ async def _first_link(page: Page, path: str) -> str:
     return found or ""
 
 
-async def take(browser: Browser, state: StorageState, look: str, url: str, file: Path) -> None:
+async def take(browser: Browser, state: StorageState | None, look: str, url: str, file: Path) -> None:
     ((width, height), scheme) = LOOKS[look]
     context = await browser.new_context(
         storage_state=state,
@@ -126,8 +140,8 @@ async def take_all(said: Path) -> None:
         state = await context.storage_state()
         for name, path in every.items():
             for look in LOOKS:
-                file = FOLDER / f"{name}-{look}.png"
-                await take(browser, state, look, address + path, file)
+                file = FOLDER / f"{name.partition('?')[0]}-{look}.png"
+                await take(browser, None if name == OF_NOBODY else state, look, address + path, file)
                 print(f"{file.relative_to(Path.cwd())}: {file.stat().st_size // 1000} kB", flush=True)  # noqa: T201
 
 

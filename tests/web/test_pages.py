@@ -112,3 +112,19 @@ async def test_an_open_page_gets_only_the_stamp_until_something_was_counted(shop
     assert "<table" not in again
     assert "<table" in changed
     assert "No figures in this range" in elsewhere
+
+
+async def test_a_page_whose_figures_are_late_leads_to_the_reason(shop: Shop) -> None:
+    shop.accepts(*viewed(AUTUMN, "A"))
+    shop.clock.passes(12)
+    async with shop.browser() as client:
+        (late, why) = [await page(client, path) for path in ("/?tz=Asia/Tokyo", "/pipeline")]
+        await shop.sends()
+        await shop.counts()
+        (in_step, none) = [await page(client, path) for path in ("/", "/pipeline")]
+    assert '<a href="/pipeline?range=today&amp;tz=Asia%2FTokyo#why">Why?</a>' in late
+    assert "<h2>Why the figures are late</h2>" in why
+    assert "and no relay has them. Start one: countinghouse relay</li>" in why
+    assert ">Why?<" not in in_step
+    assert "Why the figures" not in none
+    assert "#why" not in why
