@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,6 +33,18 @@ def route(office: Office) -> HTTPRouteHandler:
         shown = rows[:ROWS_A_PAGE]
         later = f"?{urlencode({'of': of, 'before': shown[-1].number})}" if more else None
         context = {"rows": shown, "later": later, "is_first": before is None, "of": of, "audits": list(office.audits)}
-        return page("audit.html", "Audit", "/audit", 200, {**context, "utc": utc})
+        return page("audit.html", "Audit", "/audit", 200, {**context, "utc": utc, "facts": facts_of})
 
     return show
+
+
+def facts_of(told: str) -> list[tuple[str, str]]:
+    """What a row says of how it was before or after, name by name; text that has no names as it stands."""
+    try:
+        facts = json.loads(told) if told else {}
+    except ValueError:
+        return [("", told)]
+    if not isinstance(facts, dict):
+        return [("", told)]
+    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
+    return [(name.replace("_", " "), word) for name, word in words.items()]

@@ -348,6 +348,20 @@ async def test_the_audit_shows_who_did_what_page_by_page_and_hostile_text_as_tex
     assert text.count("<script") == len(pages)
 
 
+async def test_the_audit_says_name_by_name_what_was_before_and_after(shop: Shop) -> None:
+    (before, after) = ({"must_change_password": True, "role": "viewer"}, {"rows": [3, 4], "role": "<b>"})
+    await shop.visitors.office.audits["backoffice"].record(replace(TEST, what="test.done", before=before, after=after))
+    async with shop.browser(role=Role.OPERATOR) as client:
+        text = (await client.get("/audit")).text
+    for name, value in (
+        ("must change password", "true"),
+        ("role", "viewer"),
+        ("rows", "[3, 4]"),
+        ("role", "&lt;b&gt;"),
+    ):
+        assert f'<div><span class="quiet">{name}</span> <bdi>{value}</bdi></div>' in text
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [
