@@ -21,6 +21,7 @@ from backoffice.stores import Stores
 from event_store.audit import Entry
 from event_store.codec import Codec
 from event_store.events import Payload, ProductView
+from event_store.pauses import Part
 from event_store.record import Record, TopicPartition
 from event_store.tokens import Scope
 from event_store.topics import PARTITIONS
@@ -78,6 +79,14 @@ class StockedShop:
             await stores.leases().take([LEASE], "rebuild-there-7", 60)
             yield
             await stores.leases().release("rebuild-there-7")
+
+    @asynccontextmanager
+    async def paused(self, part: Part, entry: Entry) -> AsyncIterator[None]:
+        """As long as the block runs somebody holds the part still."""
+        async with Stores(_settings(self.line)) as stores:
+            await stores.pauses(part).pause(part, entry)
+            yield
+            await stores.pauses(part).resume(part, entry)
 
     async def opens_again(self) -> None:
         self.dashboard = self.line.start("dashboard")
