@@ -25,6 +25,7 @@ from .consumer_names import MEMBERS, PARTITIONS
 from .generations import generation_statuses, rebuild_under_way
 from .guarded_cache import GuardedCache
 from .instants import instant, instant_or_none
+from .lateness import reasons
 from .pipeline_status import (
     NEWEST_DEAD_LETTERS,
     CompletenessStamp,
@@ -122,7 +123,7 @@ class Pipeline:
         stages = await self._stages()
         rates = self.throughput.compared(stages.look())
         holdings = {one.name: one for one in await self.leases.holdings("")}
-        return PipelineStatus(
+        status = PipelineStatus(
             asked_at=stages.asked_at,
             completeness=stages.stamp(),
             lanes=[_at_a_rate(lane, rates) for lane in stages.lanes],
@@ -133,6 +134,7 @@ class Pipeline:
             rates_over_s=round(rates.over_s, 3) if rates else None,
             cache=None if self.cache is None else await self.cache.status(),
         )
+        return msgspec.structs.replace(status, reasons=reasons(status))
 
     async def status_without_log(self, log_error: str) -> StatusWithoutLog:
         """What can be said where `status` failed because the log is away."""

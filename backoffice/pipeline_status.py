@@ -146,6 +146,7 @@ class PipelineStatus(Struct, frozen=True):
     consumers: Annotated[int, Meta(description="consumers at work")] = 0
     rates_over_s: Annotated[float | None, Meta(description="the time over which rates were measured")] = None
     cache: CacheStatus | None = None
+    reasons: Annotated[list[str], Meta(description="why the figures are late or not whole, and what to do")] = []
 
     @property
     def paused(self) -> list[PauseStatus]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backoffice.lateness import reasons
 from backoffice.pipeline_status import PipelineStatus
 from backoffice.reason import MOST_REASON
 from event_store.pauses import LINE
@@ -18,7 +17,7 @@ from .trend import trend_of
 
 async def _fill(sources: Sources, _: Selection) -> Mapping[str, Any]:
     status = await sources.pipeline.status()
-    filled = {"status": status, "stamp": status.completeness, "reasons": reasons(status), "picker": False}
+    filled = {"status": status, "stamp": status.completeness, "picker": False}
     trend = trend_of(sources.pipeline.trend.minutes(status.asked_at))
     return {**filled, "trend": trend, **_summed(status), **_held(status)}
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backoffice.lateness import delays, reasons
+from backoffice.lateness import delays
 from event_store.audit import Entry
 from event_store.pauses import LINE, Part
 from event_store.record import Record, TopicPartition
@@ -21,7 +21,7 @@ ADA = Entry(who="ada", what="", reason="the broker moves")
 
 
 async def said(shop: Shop) -> list[str]:
-    return reasons(await shop.pipeline.status())
+    return (await shop.pipeline.status()).reasons
 
 
 async def test_what_no_relay_sends_says_that_one_is_to_be_started(shop: Shop) -> None:
@@ -135,6 +135,6 @@ def test_figures_have_a_reason_to_be_late_if_and_only_if_they_are(steps: list[tu
         for name, what in steps:
             await step(shop, name, what)
             status = await shop.pipeline.status()
-            assert bool(reasons(status)) == (status.completeness.level != "ok"), status
+            assert bool(status.reasons) == (status.completeness.level != "ok"), status
 
     asyncio.run(check())
