@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from event_store.pauses import Part
 from projections.completeness import LATE_AFTER_S
 
-from .pipeline_status import CountedPartition, LaneStatus, PartitionStatus, PipelineStatus
+from .pipeline_status import CountedPartition, LaneStatus, PartitionStatus, PipelineStatus, StatusWithoutLog
 
 MOST_NAMED = 3
 """Lanes or partitions that a sentence names; of more it says how many."""
@@ -15,15 +16,19 @@ MOST_NAMED = 3
 
 def reasons(status: PipelineStatus) -> list[str]:
     """None where the figures are in step."""
+    return [*(f"{one.sentence}." for one in status.paused), *remarks(status)]
+
+
+def remarks(status: PipelineStatus | StatusWithoutLog) -> list[str]:
+    """The reasons but for pauses, which stand with who paused and since when beside every number."""
     return [
-        *(f"{one.sentence}." for one in status.paused),
-        *failing(status.lanes),
-        *(line for one in status.partitions for line in broken(one)),
-        *delays(status),
+        *_failing(status.lanes),
+        *(line for one in status.partitions for line in _broken(one)),
+        *(delays(status) if isinstance(status, PipelineStatus) else ()),
     ]
 
 
-def failing(lanes: Sequence[LaneStatus]) -> list[str]:
+def _failing(lanes: Sequence[LaneStatus]) -> list[str]:
     return [
         f"lane {one.topic}/{one.partition} failed {one.failures} times: {one.error}"
         for one in lanes
@@ -31,7 +36,7 @@ def failing(lanes: Sequence[LaneStatus]) -> list[str]:
     ]
 
 
-def broken(one: PartitionStatus | CountedPartition) -> list[str]:
+def _broken(one: PartitionStatus | CountedPartition) -> list[str]:
     """What somebody must look at before it goes on, or is whole."""
     place = f"{one.topic}/{one.partition}"
     found = []
@@ -52,49 +57,57 @@ def delays(status: PipelineStatus) -> list[str]:
     lanes = [one for one in status.lanes if one.waiting and not one.failures and one.oldest_waiting_s > LATE_AFTER_S]
     partitions = [one for one in status.partitions if one.stopped is None and (one.lag_s or 0.0) > LATE_AFTER_S]
     return [
-        *([] if Part.RELAY in paused else _unsent(lanes)),
-        *([] if Part.CONSUMER in paused else _uncounted(partitions)),
+        *([] if Part.RELAY in paused else _told("relay", "sent to", [_unsent(one) for one in lanes])),
+        *([] if Part.CONSUMER in paused else _told("consumer", "counted in", [_uncounted(one) for one in partitions])),
     ]
 
 
-def _unsent(late: Sequence[LaneStatus]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """Events that wait too long in one lane or one partition."""
+
+    place: str
+    events: int
+    oldest_s: float
+    worker: str | None
+    moved_per_s: float | None
+    came_per_s: float | None
+
+
+def _unsent(one: LaneStatus) -> _Late:
+    return _Late(f"{one.topic}/{one.partition}", one.waiting, one.oldest_waiting_s, one.owner, one.sent_per_s, None)
+
+
+def _uncounted(one: PartitionStatus) -> _Late:
+    rates = (one.counted_per_s, one.arrived_per_s)
+    return _Late(f"{one.topic}/{one.partition}", one.lag_events, one.lag_s or 0.0, one.consumer, *rates)
+
+
+def _told(worker: str, done: str, late: Sequence[_Late]) -> list[str]:
+    nobodys = [one for one in late if one.worker is None]
+    held = [one for one in late if one.worker is not None]
     found = []
-    if nobodys := [one for one in late if one.owner is None]:
-        found.append(f"{_waiting(nobodys)} and no relay has them. Start one: countinghouse relay")
-    if held := [one for one in late if one.owner is not None]:
-        rates = [one.sent_per_s for one in held if one.sent_per_s is not None]
-        pace = f", {sum(rates):,.1f} events/s of late" if rates else ""
-        found.append(f"{_waiting(held)} though relays are at work{pace}")
+    if nobodys:
+        found.append(f"{_waiting(done, nobodys)} and no {worker} has them. Start one: countinghouse {worker}")
+    if held:
+        found.append(f"{_waiting(done, held)} though {worker}s are at work{_pace(held)}")
     return found
 
 
-def _waiting(lanes: Sequence[LaneStatus]) -> str:
-    (events, oldest_s) = (sum(one.waiting for one in lanes), max(one.oldest_waiting_s for one in lanes))
-    return f"{_counted(events)} to be sent to {_named(lanes)}, the oldest for {oldest_s:,.0f} s,"
+def _waiting(done: str, late: Sequence[_Late]) -> str:
+    events = sum(one.events for one in late)
+    wait = "1 event waits" if events == 1 else f"{events:,} events wait"
+    return f"{wait} to be {done} {_named(late)}, the oldest for {max(one.oldest_s for one in late):,.0f} s,"
 
 
-def _uncounted(late: Sequence[PartitionStatus]) -> list[str]:
-    found = []
-    if nobodys := [one for one in late if one.consumer is None]:
-        found.append(f"{_lagging(nobodys)} and no consumer has them. Start one: countinghouse consumer")
-    if held := [one for one in late if one.consumer is not None]:
-        counted = [one.counted_per_s for one in held if one.counted_per_s is not None]
-        arrived = [one.arrived_per_s for one in held if one.arrived_per_s is not None]
-        pace = f", {sum(counted):,.1f} events/s of late, while {sum(arrived):,.1f} came" if counted else ""
-        found.append(f"{_lagging(held)} though consumers are at work{pace}")
-    return found
-
-
-def _lagging(partitions: Sequence[PartitionStatus]) -> str:
-    (events, oldest_s) = (sum(one.lag_events for one in partitions), max(one.lag_s or 0.0 for one in partitions))
-    return f"{_counted(events)} to be counted in {_named(partitions)}, the oldest for {oldest_s:,.0f} s,"
-
-
-def _counted(events: int) -> str:
-    return "1 event waits" if events == 1 else f"{events:,} events wait"
-
-
-def _named(places: Sequence[LaneStatus | PartitionStatus]) -> str:
-    names = sorted({f"{one.topic}/{one.partition}" for one in places})
+def _named(late: Sequence[_Late]) -> str:
+    names = sorted({one.place for one in late})
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _pace(late: Sequence[_Late]) -> str:
+    """How fast they move, and how fast more comes, as far as that was measured."""
+    (moved, came) = ([one.moved_per_s for one in late], [one.came_per_s for one in late])
+    told = f", {sum(one or 0.0 for one in moved):,.1f} events/s of late" if set(moved) != {None} else ""
+    return told + (f", while {sum(one or 0.0 for one in came):,.1f} came" if set(came) != {None} else "")

@@ -19,7 +19,7 @@ def made_for_small_frames() -> None:
 
     What a batch or a page has it reckon with are some thousand rows, of which no part is worth another thread: sharing
     them out takes processor time, and while other processes are busy a page waits for that thread's turn as well. With
-    one thread the pages of a year took a tenth less processor time, and half of the time where both cores were taken.
+    one thread the pages of products took a fifth less processor time, and half of the time where both cores were taken.
     """
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
 

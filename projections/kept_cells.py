@@ -71,7 +71,7 @@ class SumKeys:
 
     def named(self, sums: pl.DataFrame) -> pl.DataFrame:
         """The sums in the order of their keys, with what these stand for."""
-        (labels, currencies) = (len(self.labels), max(1, len(self.cells.currencies)))
+        (labels, currencies) = (len(self.labels), len(self.cells.currencies))
         ordered = sums.sort("key")
         key = ordered["key"]
         (period, currency) = (key // currencies % labels, key % currencies)

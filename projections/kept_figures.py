@@ -73,12 +73,13 @@ class KeptFigures:
 
     def begin(self) -> None:
         """Reads everything in the background, so that it is kept when somebody asks."""
-        self._begin_to_read()
+        if self._reading is None and self.clock() >= self._rests_until_s:
+            self._reading = asyncio.create_task(self._read())
 
     async def read_everything(self) -> None:
         """Waits until what the figures are at the moment is kept, where it can be."""
         if self._kept is None:
-            self._begin_to_read()
+            self.begin()
         if self._reading is not None:
             await asyncio.shield(self._reading)
 
@@ -90,7 +91,7 @@ class KeptFigures:
     async def _current(self) -> KeptRows | None:
         """Not older than the question. Who asks while others look at what changed shares the look after theirs."""
         if self._kept is None:
-            self._begin_to_read()
+            self.begin()
             return None
         begun_before = self._begun
         async with self._turn:
@@ -111,10 +112,6 @@ class KeptFigures:
             after = await asyncio.to_thread(kept.after, changes)
             self._kept = after if after.height <= self.most_rows else None
         self._done = number
-
-    def _begin_to_read(self) -> None:
-        if self._reading is None and self.clock() >= self._rests_until_s:
-            self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         begun_s = self.clock()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backoffice.guarded_cache import CacheStatus
-from backoffice.lateness import broken, delays, failing
+from backoffice.lateness import remarks
 from backoffice.pipeline import Pipeline
 from backoffice.pipeline_status import (
     CompletenessStamp,
@@ -88,7 +88,7 @@ WITHOUT_LOG = (
 def _parts(status: PipelineStatus | StatusWithoutLog) -> list[RenderableType]:
     partitions = _partitions(status) if isinstance(status, PipelineStatus) else _counted(status)
     parts: list[RenderableType] = ["", _lanes(status.lanes), "", partitions]
-    parts += [Text(f"  {line}", style="yellow") for line in _remarks(status)]
+    parts += [Text(f"  {line}", style="yellow") for line in remarks(status)]
     if status.dead_letters:
         parts += ["", _dead_letters(status.dead_letters)]
     parts += ["", _generations(status.generations)]
@@ -139,12 +139,6 @@ def _measured(status: PipelineStatus) -> str:
 
 def _at_work(consumers: int) -> str:
     return f"; {consumers} {'consumer' if consumers == 1 else 'consumers'} at work"
-
-
-def _remarks(status: PipelineStatus | StatusWithoutLog) -> list[str]:
-    """What a row of the tables has no room for."""
-    late = delays(status) if isinstance(status, PipelineStatus) else []
-    return [*failing(status.lanes), *(line for one in status.partitions for line in broken(one)), *late]
 
 
 def _dead_letters(dead_letters: Sequence[DeadLetterCount]) -> Table:

@@ -41,10 +41,12 @@ def route(office: Office) -> HTTPRouteHandler:
 def facts_of(told: str) -> list[tuple[str, str]]:
     """What a row says of how it was before or after, name by name; text that has no names as it stands."""
     try:
-        facts = json.loads(told) if told else {}
+        facts = json.loads(told or "{}")
     except ValueError:
-        return [("", told)]
+        facts = told
     if not isinstance(facts, dict):
         return [("", told)]
-    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
-    return [(name.replace("_", " "), word) for name, word in words.items()]
+    return [
+        (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
+        for name, value in facts.items()
+    ]

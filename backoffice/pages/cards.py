@@ -45,8 +45,8 @@ def cards(course: Course, *, over_products: bool) -> list[Card]:
     overall = _overall(by_currency)
     steps = list(summed((step.label, step.row) for step in course.steps if step.label).values())
     return [
-        _card(by_name[name], metric, by_currency if metric.unit is Unit.MONEY else overall, steps)
-        for name, metric in ((name, metric_named(name)) for name in CARDS)
+        _card(by_name[metric.name], metric, by_currency if metric.unit is Unit.MONEY else overall, steps)
+        for metric in map(metric_named, CARDS)
     ]
 
 

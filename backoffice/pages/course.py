@@ -42,7 +42,6 @@ class Course:
     """Oldest first."""
     has_figures: bool
     is_compared: bool
-
     totals: Sequence[Row]
     """Of each currency the sums."""
     before_totals: Mapping[str, Row]

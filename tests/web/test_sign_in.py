@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backoffice.pages.audit import facts_of
 from backoffice.pages.sign_in import own_place
 from backoffice.sign_in.roles import Role
 from backoffice.sign_in.site import Site
@@ -360,6 +361,12 @@ async def test_the_audit_says_name_by_name_what_was_before_and_after(shop: Shop)
         ("role", "&lt;b&gt;"),
     ):
         assert f'<div><span class="quiet">{name}</span> <bdi>{value}</bdi></div>' in text
+
+
+@pytest.mark.parametrize("told", ["no JSON", "[3, 4]", "7"])
+def test_what_the_audit_says_without_names_stands_as_it_is(told: str) -> None:
+    assert facts_of(told) == [("", told)]
+    assert facts_of("") == []
 
 
 @pytest.mark.parametrize(
