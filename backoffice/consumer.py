@@ -17,6 +17,7 @@ from event_store import interpreter
 from event_store.backoff import STOP_TIMEOUT_S, Backoff, dropped, ends_in_time, first_of, sleep_unless
 from event_store.crash_points import NO_CRASH, CrashPoints
 from event_store.errors import GenerationChanged, Stop, TransientError, UnknownTopic
+from event_store.gather_time import LEAST_S
 from event_store.lease import Leases, owners_of
 from event_store.log import Log
 from event_store.pause_watch import NeverPaused, PauseWatch
@@ -30,9 +31,6 @@ from .consumer_names import GROUP, MEMBERS, PARTITIONS
 from .partition import ConsumerObserver, Partition
 from .shares import shares
 
-GATHER_S = 0.005
-"""How far apart we look for news at least. A batch of ten records costs the processor nearly as much as one of two
-hundred: without it a thousand events a second keep a core busy, and wait for it."""
 BATCHES_SHARE = 0.8
 """The part of the time for stopping that batches in flight have. What hasn't ended then is left, and counted by whoever
 comes next; the rest of the time is for giving the leases back."""
@@ -113,12 +111,12 @@ class Consumer:
     async def _count_generation(self, projector: Projector, stop: asyncio.Event) -> None:
         """Counts for one generation until it no longer serves or `stop` is set; raises what ended it otherwise."""
         self._stopped.clear()  # What was no longer in the log may be, in another generation's place of it.
-        gathering = Gathering(projector, self.settings.in_flight, self.settings.max_records)
+        gathering = Gathering(projector, self.settings.in_flight, self.settings.max_records, clock=self.clock)
         changed = asyncio.Event()
         ended = asyncio.Event()
         tasks = [
             asyncio.create_task(self._keep_leases(gathering, changed, ended)),
-            asyncio.create_task(self._watch_log(projector, ended)),
+            asyncio.create_task(self._watch_log(gathering, ended)),
         ]
         try:
             await first_of(stop.wait(), changed.wait(), asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))
@@ -203,8 +201,9 @@ class Consumer:
         finally:
             self._running.pop(partition.tp, None)
 
-    async def _watch_log(self, projector: Projector, ended: asyncio.Event) -> None:
+    async def _watch_log(self, gathering: Gathering, ended: asyncio.Event) -> None:
         """Wakes the partitions that have something to read; now and then publishes positions and looks for topics."""
+        (projector, pace) = (gathering.projector, gathering.pace)
         note_at_s = self.clock() + self.settings.note_every_s
         look_at_s = self.clock() + self.settings.renew_s
         wait_s = self.settings.poll_s
@@ -221,7 +220,7 @@ class Consumer:
                     await self._look_for_topics()
                     look_at_s = self.clock() + self.settings.renew_s
                 if news:
-                    await sleep_unless(ended, GATHER_S)
+                    await sleep_unless(ended, pace.seconds)
             except TransientError as error:
                 self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
                 await sleep_unless(ended, self.settings.poll_s)
@@ -247,7 +246,7 @@ class Consumer:
         """How long to wait for news at most. Soon, for the busy ones; ever later, while what they do doesn't end."""
         if not busy:
             return self.settings.poll_s
-        return min(2 * waited_s, self.settings.poll_s) if busy == before else GATHER_S
+        return min(2 * waited_s, self.settings.poll_s) if busy == before else LEAST_S
 
     async def _note_positions(self, projector: Projector) -> None:
         positions = {tp: projector.counted(tp) for tp in self._running}

@@ -1,8 +1,10 @@
 """How long from a view's 2xx until its figure can be read, with 1000 views a second and all processes on this machine.
 
-    python -m benchmarks.latency [--rate 1000] [--seconds 20] [--engines]
+    python -m benchmarks.latency [--rate 1000] [--seconds 20] [--engines [--warm-s 60]]
 
-With `--engines` through a Kafka and a PostgreSQL of its own for both databases, else through files.
+With `--engines` through a Kafka and a PostgreSQL of its own for both databases, else through files. What is measured
+then begins after a minute of the same load, in which the virtual machine of a broker that was just started spends a
+fifth of a core on compiling itself.
 
 Each measured view is the only one of its product, so that the first row of that product is the view become visible.
 Prints the percentiles, then what the processes cost when idle and how soon an event is seen after a quiet while.
@@ -199,14 +201,19 @@ def cpu_s(pid: int) -> float:
     return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
 
 
-async def measure(shop: RunningShop, figures: Figures, rate: int, seconds: int) -> None:
-    probes = [f"probe-{number}" for number in range(0, rate * seconds, PROBE_EVERY)]
+def probe_names(rate: int, seconds: int) -> list[str]:
+    return [f"probe-{number}" for number in range(0, rate * seconds, PROBE_EVERY)]
+
+
+async def measure(shop: RunningShop, figures: Figures, rate: int, seconds: int, warm_s: int = 0) -> None:
+    probes = probe_names(rate, seconds)
     late = [f"probe-late-{number}" for number in range(10)]
     seen = Seen(figures, [*probes, *late])
     watching = asyncio.create_task(seen.watch())
     callers = Callers(shop.api_port)
     for product_id in [*probes, *late, *(f"product-{number}" for number in range(300))]:
         await callers.put(product_id)
+    await load(callers, rate, warm_s, dict.fromkeys(probe_names(rate, warm_s), "product-0"))
     accepted = await load(callers, rate, seconds)
     await seen.all_of(probes)
     print(f"accept to visible, {rate}/s: {shown([seen.at_s[p] - accepted[p] for p in probes])}")
@@ -231,7 +238,7 @@ async def measure_on_files(folder: Path, rate: int, seconds: int) -> None:
         await measure(shop, FiguresInFile(folder / "backoffice.db"), rate, seconds)
 
 
-async def measure_on_engines(servers: Servers, rate: int, seconds: int) -> None:
+async def measure_on_engines(servers: Servers, rate: int, seconds: int, warm_s: int) -> None:
     (commerce, backoffice) = (await servers.new_database(), await servers.new_database())
     settings = {
         "COUNTINGHOUSE_LOG_URL": f"kafka://{servers.broker.address}",
@@ -241,7 +248,7 @@ async def measure_on_engines(servers: Servers, rate: int, seconds: int) -> None:
     shop = RunningShop(servers.new_folder("shop"), settings)
     shop.run("topics", "apply")
     with shop:
-        await measure(shop, FiguresInPostgres(backoffice), rate, seconds)
+        await measure(shop, FiguresInPostgres(backoffice), rate, seconds, warm_s)
 
 
 def main() -> None:
@@ -249,11 +256,12 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--engines", action="store_true", help="Kafka and PostgreSQL")
+    parser.add_argument("--warm-s", type=int, default=60, help="load before what is measured, with --engines")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if asked.engines:
             with running_servers(Path(folder)) as servers:
-                asyncio.run(measure_on_engines(servers, asked.rate, asked.seconds))
+                asyncio.run(measure_on_engines(servers, asked.rate, asked.seconds, asked.warm_s))
         else:
             asyncio.run(measure_on_files(Path(folder), asked.rate, asked.seconds))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -103,15 +104,16 @@ def _batches(producer: Any, records: Sequence[Record], sizes_bytes: Sequence[int
     """The records in as few batches of so many bytes as they fit into; one that fits into none alone, in its own."""
     batch = producer.create_batch()
     room_bytes = most_bytes
+    now_ms = int(time.time() * 1000)  # All have one time, as they have one acknowledgement.
     for record, bare_bytes in zip(records, sizes_bytes, strict=True):
         size_bytes = bare_bytes + OVERHEAD_BYTES
         if size_bytes > room_bytes:  # Few of them have that overhead, so the batch is asked for what it has.
             room_bytes = most_bytes - batch.size()
         is_full = size_bytes > room_bytes and batch.record_count()
-        if is_full or batch.append(key=record.key, value=record.value, timestamp=None) is None:
+        if is_full or batch.append(key=record.key, value=record.value, timestamp=now_ms) is None:
             yield batch
             batch = producer.create_batch()
-            batch.append(key=record.key, value=record.value, timestamp=None)
+            batch.append(key=record.key, value=record.value, timestamp=now_ms)
             room_bytes = most_bytes
         room_bytes -= size_bytes
     yield batch

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
+import google_crc32c
 from aiokafka.errors import CorruptRecordException, UnsupportedForMessageFormatError
 from aiokafka.record.default_records import DefaultRecordBatch
 
@@ -19,6 +20,8 @@ _HEAD = Struct(">8xi4xb")
 _BEFORE_SIZE_COUNTS = 12
 _LEAST_BYTES = 61
 """What a batch without records has."""
+_SUMMED_FROM = 21
+"""Where that begins of which a batch has the checksum, behind it."""
 LOG_APPEND_TIME = 1
 """As a batch names the kind of its records' times."""
 
@@ -60,7 +63,7 @@ class FetchedBatches:
             if stop - at < _LEAST_BYTES:
                 raise CorruptRecordException(f"{self.tp}: a batch of {stop - at} bytes")
             batch = DefaultRecordBatch(raw[at:stop])
-            if not batch.validate_crc():
+            if not _is_intact(batch, raw[at:stop]):
                 raise CorruptRecordException(f"{self.tp}: a batch after offset {self.next_offset} has another checksum")
             self._batches.append((batch, stop - at))
             self.size_bytes += stop - at
@@ -90,6 +93,13 @@ class FetchedBatches:
         if whole.first_offset > self.offset:
             raise _gone(self.tp, self.offset, whole.first_offset - 1, 0)
         return whole.slice(self.offset - whole.first_offset, len(whole))  # A broker sends the whole batch.
+
+
+def _is_intact(batch: Any, raw: memoryview) -> bool:
+    """Whether the batch has the checksum that it names. The processor's own instruction takes a tenth of the time."""
+    if google_crc32c.implementation != "c":
+        return bool(batch.validate_crc())
+    return bool(google_crc32c.value(bytes(raw[_SUMMED_FROM:])) == batch.crc)
 
 
 def columns_of(tp: TopicPartition, offset: int, records: Sequence[Any], times_us: Sequence[int]) -> RecordBatch:

@@ -1,8 +1,8 @@
 """One PostgreSQL database: a bounded pool of connections, and every use of it a transaction.
 
-Nothing outlives a transaction on a pooled connection: no prepared statements, no settings, no locks; so a
-transaction pooler may stand in between. `transaction` repeats nothing by itself: its caller knows whether its work
-may run again.
+Nothing outlives a transaction on a pooled connection: no settings, no locks, and prepared statements only where no
+pooler stands in between (postgres_pool.py); so a transaction pooler may. `transaction` repeats nothing by itself: its
+caller knows whether its work may run again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import asyncpg
 from .postgres_address import dsn_and_place
 from .postgres_errors import translated
 from .postgres_news import PostgresNews
+from .postgres_pool import CONNECT_TIMEOUT_S, LOST, end_pool, open_pool
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -27,29 +28,21 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Work = Callable[["Connection"], Awaitable[T]]
 """What is done in one transaction."""
 
-CONNECT_TIMEOUT_S = 10.0
-STATEMENT_TIMEOUT_S = 60.0
-"""How long this side waits for one statement before it takes the connection for dead."""
 LOCK_TIMEOUT_S = 10
 """How long a statement waits for another transaction's lock."""
 PAUSED_S = 30
 """A process that is paused inside a transaction loses it, and its locks, after this long."""
-IDLE_CONNECTION_S = 300.0
-CLOSE_TIMEOUT_S = 5.0
 
 BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; SET LOCAL idle_in_transaction_session_timeout = '{PAUSED_S}s'
 """
-TAKE_TURN = "SELECT pg_advisory_xact_lock({})"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 NOW_US = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """SQL for the database's clock, in microseconds since 1970 UTC."""
 
 SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(hashtext('countinghouse schema'))"
 """Before anything else in a transaction that changes the schema."""
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What comes of using a connection that is no more."""
 
 
 class PostgresDatabase:
@@ -80,16 +73,16 @@ class PostgresDatabase:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
-    async def transaction(self, work: Work[T], *, turn: int | None = None) -> T:
+    async def transaction(self, work: Work[T], *, first: str = "") -> T:
         """Runs `work` in a READ COMMITTED transaction and returns its result after COMMIT.
 
         Raises what `work` raises, after rolling it back; StorageUnavailable when the database is out of reach, busy
         or full: nothing was kept, unless the COMMIT itself failed, whose outcome the caller must read back; and
-        StorageUnusable where waiting won't help. Transactions with the same `turn` go one after the other: so whoever
-        reads back what became of one begins when the server has ended it, also where its connection is long lost.
+        StorageUnusable where waiting won't help. `first` is SQL without values that opens the transaction, such as a
+        lock that the statements of the work are to come after: it takes no round trip of its own.
         """
         async with self._connection() as connection, self._translated():
-            return await self._run(connection, work, BEGIN if turn is None else f"{BEGIN}; {TAKE_TURN.format(turn)}")
+            return await self._run(connection, work, f"{BEGIN}; {first}" if first else BEGIN)
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work`, which only reads; all its statements see one moment."""
@@ -98,6 +91,11 @@ class PostgresDatabase:
                 result = await work(connection)
                 await _commit(connection)
             return result
+
+    async def rows(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """The answer to one statement that only reads; a transaction around it would take two more round trips."""
+        async with self._connection() as connection, self._translated():
+            return await connection.fetch(statement, *values)
 
     async def wait_for_news(self, timeout_s: float) -> bool:
         """True soon after a commit that notified the channel since the last call, False after `timeout_s`.
@@ -111,7 +109,7 @@ class PostgresDatabase:
         async with self._opening:
             (pool, self._pool) = (self._pool, None)
         if pool is not None:
-            await _end(pool)
+            await end_pool(pool)
 
     async def _run(self, connection: Connection, work: Work[T], begin: str) -> T:
         async with _begun(connection, begin):
@@ -130,7 +128,7 @@ class PostgresDatabase:
             yield connection
         finally:
             # A connection that can't be given back is closed, and what was done on it is settled by then.
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(*LOST):
                 await pool.release(connection, timeout=CONNECT_TIMEOUT_S)
 
     async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
@@ -138,7 +136,7 @@ class PostgresDatabase:
             return self._pool
         async with self._opening:
             if self._pool is None:
-                pool = await self._new_pool()
+                pool = await open_pool(self._dsn, self._most_connections)
                 try:
                     await self._prepared(pool)
                 except BaseException:
@@ -146,18 +144,6 @@ class PostgresDatabase:
                     raise
                 self._pool = pool
             return self._pool
-
-    async def _new_pool(self) -> asyncpg.Pool[asyncpg.Record]:
-        return await asyncpg.create_pool(
-            self._dsn,
-            min_size=0,
-            max_size=self._most_connections,
-            max_inactive_connection_lifetime=IDLE_CONNECTION_S,
-            statement_cache_size=0,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,
-            reset=_nothing_to_reset,
-        )
 
     async def _prepared(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         if self._prepare is not None:
@@ -184,7 +170,7 @@ async def _begun(connection: Connection, begin: str) -> AsyncIterator[None]:
         yield
     except BaseException:
         # Where even this fails the connection is lost, and the transaction with it.
-        with contextlib.suppress(*_LOST):
+        with contextlib.suppress(*LOST):
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=CONNECT_TIMEOUT_S)
         raise
@@ -196,23 +182,9 @@ async def _commit(connection: Connection, commit: str = "COMMIT") -> None:
         raise RuntimeError("the work passed over a failed statement, so nothing of it was kept")
 
 
-async def _end(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """What is still to be done on its connections has a moment to end; then they are cut, and it is rolled back."""
-    try:
-        with contextlib.suppress(*_LOST):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await pool.close()
-    finally:
-        pool.terminate()
-
-
 async def connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
     """A connection of its own, for work outside of a pool."""
     return await asyncpg.connect(dsn_and_place(url)[0], timeout=CONNECT_TIMEOUT_S, statement_cache_size=0)
-
-
-async def _nothing_to_reset(_: object) -> None:
-    """Nothing outlives a transaction here; asyncpg's own reset would cost a round trip each time."""
 
 
 def columns_of(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

@@ -56,6 +56,8 @@ def _is_transient(error: BaseException) -> bool:
     """The driver's own errors and the system's are about connections: refused, closed, out of time."""
     if not isinstance(error, asyncpg.PostgresError):
         return not isinstance(error, asyncpg.ClientConfigurationError)
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # What a statement answers with was changed under it; the driver has forgotten it by now.
     state = _state(error)
     if state in _DAMAGED_STATES:
         return False

@@ -79,18 +79,27 @@ INSERT INTO inbox_position (generation, topic, number, next_offset)
 SELECT $1, topic, number, 0 FROM unnest($2::text[], $3::bigint[]) AS p (topic, number)
 ORDER BY topic COLLATE "C", number ON CONFLICT DO NOTHING
 """
-LOCK_POSITIONS = """
-SELECT p.topic, p.number, p.next_offset
-FROM inbox_position AS p JOIN unnest($2::text[], $3::bigint[]) AS w (topic, number) USING (topic, number)
-WHERE p.generation = $1 ORDER BY p.topic, p.number FOR UPDATE OF p
-"""
 ADVANCE = f"""
-UPDATE inbox_position AS p SET next_offset = e.after, last_fingerprint = e.fingerprint,
-    last_appended_at_us = e.appended_at_us, counted_at_us = {NOW_US}, duplicates = p.duplicates + e.duplicates
-FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-    AS e (topic, number, before, after, fingerprint, appended_at_us, duplicates)
-WHERE p.generation = $1 AND p.topic = e.topic AND p.number = e.number AND p.next_offset = e.before
+WITH e AS (
+    SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+        AS e (topic, number, before, after, fingerprint, appended_at_us, duplicates)),
+locked AS (
+    SELECT p.topic, p.number FROM inbox_position AS p JOIN e USING (topic, number)
+    WHERE p.generation = $1 AND p.next_offset = e.before ORDER BY p.topic, p.number FOR UPDATE OF p),
+advanced AS (
+    UPDATE inbox_position AS p SET next_offset = e.after, last_fingerprint = e.fingerprint,
+        last_appended_at_us = e.appended_at_us, counted_at_us = {NOW_US}, duplicates = p.duplicates + e.duplicates
+    FROM e JOIN locked USING (topic, number)
+    WHERE p.generation = $1 AND p.topic = e.topic AND p.number = e.number RETURNING 1),
+grown AS (
+    INSERT INTO event_handled (generation, topic, number, source, first_sequence, last_sequence)
+    SELECT $1, r.* FROM unnest($9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[]) AS r
+    WHERE (SELECT count(*) FROM advanced) = cardinality($2)
+    ON CONFLICT (generation, topic, number, source, first_sequence)
+    DO UPDATE SET last_sequence = excluded.last_sequence)
+SELECT count(*) FROM advanced
 """  # noqa: S608
+"""One statement for what every batch does: each more would be a round trip more while its rows are locked."""
 NOTE_STOP = "UPDATE inbox_position SET stopped = $4 WHERE generation = $1 AND topic = $2 AND number = $3"
 SELECT_POSITION = """
 SELECT next_offset, last_fingerprint FROM inbox_position WHERE generation = $1 AND topic = $2 AND number = $3
@@ -109,11 +118,6 @@ DELETE FROM event_handled AS h
 USING unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[]) AS g (topic, number, source, first_sequence)
 WHERE h.generation = $1 AND h.topic = g.topic AND h.number = g.number AND h.source = g.source
     AND h.first_sequence = g.first_sequence
-"""
-UPSERT_RANGES = """
-INSERT INTO event_handled (generation, topic, number, source, first_sequence, last_sequence)
-SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
-ON CONFLICT (generation, topic, number, source, first_sequence) DO UPDATE SET last_sequence = excluded.last_sequence
 """
 INSERT_IDS = """
 INSERT INTO event_handled_id (generation, source, event_id)
@@ -151,27 +155,28 @@ async def apply(connection: Connection, generation: int, entries: Sequence[Inbox
     Rows are always written in the order of their keys, so that two who commit can't wait for each other.
     """
     ordered = sorted(entries, key=lambda entry: entry.tp)
-    await _lock(connection, generation, ordered)
-    status = await connection.execute(ADVANCE, generation, *columns_of(map(_advance, ordered)))
-    if rows_changed(status) != len(ordered):
-        raise PositionMoved(ordered[0].before.next_offset)
-    await _write_ranges(connection, generation, ordered)
+    new = [entry.tp for entry in ordered if not entry.before.next_offset]
+    if new:
+        await connection.execute(OPEN_POSITIONS, generation, *columns_of(new))
+    (gone, grown) = _ranges_changed(ordered)
+    advances = columns_of(map(_advance, ordered))
+    if await connection.fetchval(ADVANCE, generation, *advances, *(columns_of(grown) or [[]] * 5)) != len(ordered):
+        raise PositionMoved(await _moved_to(connection, generation, ordered))
+    if gone:
+        await connection.execute(DELETE_RANGES, generation, *columns_of(gone))
     await _write_ids(connection, generation, ordered)
     letters = [_dead(one) for entry in ordered for one in entry.dead_letters]
     if letters:
         await connection.execute(INSERT_DEAD, generation, *columns_of(letters))
 
 
-async def _lock(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:
-    tps = columns_of(entry.tp for entry in ordered)
-    rows = await connection.fetch(LOCK_POSITIONS, generation, *tps)
-    if len(rows) < len(ordered):
-        await connection.execute(OPEN_POSITIONS, generation, *tps)
-        rows = await connection.fetch(LOCK_POSITIONS, generation, *tps)
-    stored = {TopicPartition(row["topic"], row["number"]): row["next_offset"] for row in rows}
+async def _moved_to(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> int:
+    """Where the first partition stands that isn't where its entry says."""
     for entry in ordered:
-        if stored[entry.tp] != entry.before.next_offset:
-            raise PositionMoved(stored[entry.tp])
+        stored: int = await connection.fetchval(SELECT_POSITION, generation, *entry.tp) or 0
+        if stored != entry.before.next_offset:
+            return stored
+    return ordered[0].before.next_offset
 
 
 def _advance(entry: InboxEntry) -> tuple[Any, ...]:
@@ -179,7 +184,10 @@ def _advance(entry: InboxEntry) -> tuple[Any, ...]:
     return (*entry.tp, before, after, entry.after.last_fingerprint, entry.last_appended_at_us, entry.duplicates)
 
 
-async def _write_ranges(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:
+def _ranges_changed(
+    ordered: Sequence[InboxEntry],
+) -> tuple[list[tuple[str, int, str, int]], list[tuple[str, int, str, int, int]]]:
+    """The handled ranges that are gone, and those that are new or longer."""
     gone: list[tuple[str, int, str, int]] = []
     grown: list[tuple[str, int, str, int, int]] = []
     for entry in ordered:
@@ -187,10 +195,7 @@ async def _write_ranges(connection: Connection, generation: int, ordered: Sequen
             (less, more) = difference(entry.before.handled.get(source, HandledRanges()), ranges)
             gone += [(*entry.tp, source, first) for first in less]
             grown += [(*entry.tp, source, *one) for one in more]
-    if gone:
-        await connection.execute(DELETE_RANGES, generation, *columns_of(gone))
-    if grown:
-        await connection.execute(UPSERT_RANGES, generation, *columns_of(grown))
+    return gone, grown
 
 
 async def _write_ids(connection: Connection, generation: int, ordered: Sequence[InboxEntry]) -> None:

@@ -48,7 +48,6 @@ RELEASE = """
 WITH owned AS (SELECT name FROM lease WHERE owner = $1 ORDER BY name FOR UPDATE)
 UPDATE lease SET owner = '', expires_at_us = 0 FROM owned WHERE lease.name = owned.name
 """
-SELECT_EPOCHS = "SELECT name, epoch FROM lease WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE"
 
 
 async def take(
@@ -81,11 +80,6 @@ def _choice(
     return wanted[:most], own[most:] if most is not None else []
 
 
-async def current_epochs(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Name → epoch. Nobody takes any of these leases before the caller's transaction has ended."""
-    return {row["name"]: row["epoch"] for row in await connection.fetch(SELECT_EPOCHS, list(names))}
-
-
 class PostgresLeases:
     """The leases of one database."""
 
@@ -99,8 +93,7 @@ class PostgresLeases:
         await self._database.transaction(lambda connection: connection.execute(TAKE_OVER, owner))
 
     async def holdings(self, prefix: str) -> Sequence[Holding]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_HOLDINGS, prefix))
-        return [Holding(*row) for row in rows]
+        return [Holding(*row) for row in await self._database.rows(SELECT_HOLDINGS, prefix)]
 
     async def release(self, owner: str) -> None:
         await self._database.transaction(lambda connection: connection.execute(RELEASE, owner))

@@ -52,6 +52,7 @@ from .postgres_outbox_statements import (
     SELECT_NAMES,
     SELECT_ROWS_BETWEEN,
     SELECT_STATUS,
+    SHARE_EPOCHS,
     WRITE_AGAIN,
 )
 from .record import TopicPartition
@@ -166,8 +167,7 @@ class PostgresOutbox:
         await self._database.transaction(lambda c: c.execute(postgres_leases.RELEASE, owner))
 
     async def claim(self, lanes: Sequence[Lane], most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRows]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_WITH_WORK))
-        with_work = {TopicPartition(*row) for row in rows}
+        with_work = {TopicPartition(*row) for row in await self._database.rows(SELECT_WITH_WORK)}
         wanted = [lane for lane in lanes if lane.tp in with_work]
         if not wanted:
             return []
@@ -203,11 +203,11 @@ class PostgresOutbox:
         await self._database.transaction(lambda connection: prepare(connection, {topic: partitions}))
 
     async def rows_between(self, lane: Lane, first: int, last: int) -> Sequence[tuple[int, str]]:
-        rows = await self._database.read(lambda c: c.fetch(SELECT_ROWS_BETWEEN, *lane.tp, first, last))
+        rows = await self._database.rows(SELECT_ROWS_BETWEEN, *lane.tp, first, last)
         return [(sequence, event_id) for sequence, event_id in rows]
 
     async def dead(self) -> Sequence[DeadRow]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_DEAD))
+        rows = await self._database.rows(SELECT_DEAD)
         return [DeadRow(row[0], TopicPartition(row[1], row[2]), *row[3:]) for row in rows]
 
     async def redrive(self, ids: Sequence[int]) -> int:
@@ -221,7 +221,7 @@ class PostgresOutbox:
         return await self._database.read(lane_status)
 
     async def unsent_ids(self) -> Sequence[tuple[TopicPartition, str]]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_UNSENT))
+        rows = await self._database.rows(SELECT_UNSENT)
         return [(TopicPartition(topic, number), event_id) for topic, number, event_id in rows]
 
     async def reincarnate(self, already_sent: Sequence[str]) -> str:
@@ -261,9 +261,9 @@ def _lane(epochs: Mapping[str, int], row: asyncpg.Record) -> Lane | None:
 async def _lock(connection: Connection, lanes: Sequence[Lane]) -> dict[TopicPartition, asyncpg.Record]:
     """Locks the rows of the lanes and returns those that may be acted for: by their lease's epoch, and their source."""
     rows = await connection.fetch(LOCK_LANES, *columns_of(lane.tp for lane in lanes))
-    source = await _source(connection)
-    epochs = await postgres_leases.current_epochs(connection, [lease_of(lane.tp) for lane in lanes])
-    mine = {lane.tp for lane in lanes if epochs.get(lease_of(lane.tp)) == lane.epoch and lane.source == source}
+    leases = await connection.fetch(SHARE_EPOCHS, [lease_of(lane.tp) for lane in lanes])
+    stand = {(row["name"], row["epoch"], row["source"]) for row in leases}
+    mine = {lane.tp for lane in lanes if (lease_of(lane.tp), lane.epoch, lane.source) in stand}
     locked = {TopicPartition(row["topic"], row["number"]): row for row in rows}
     return {tp: row for tp, row in locked.items() if tp in mine}
 

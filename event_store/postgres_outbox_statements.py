@@ -6,7 +6,7 @@ claimed. So a claim takes whatever waits, and takes away exactly what it took.
 
 from __future__ import annotations
 
-from .outbox_statements import NEXT_INCARNATION, RESTART_LANES, status_statement
+from .outbox_statements import NEXT_INCARNATION, RESTART_LANES, SELECT_SOURCE, status_statement
 from .postgres_database import NOW_US
 
 CHANNEL = "countinghouse_outbox"
@@ -103,6 +103,10 @@ SELECT l.id, l.topic, l.number, l.next_sequence, l.acknowledged
 FROM outbox_lane AS l JOIN unnest($1::text[], $2::bigint[]) AS w (topic, number) USING (topic, number)
 ORDER BY l.id FOR UPDATE OF l
 """
+SHARE_EPOCHS = f"""
+SELECT name, epoch, ({SELECT_SOURCE}) AS source FROM lease WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE
+"""  # noqa: S608
+"""Nobody takes any of these leases before the transaction has ended."""
 LOCK_EVERY_LANE = "SELECT id FROM outbox_lane ORDER BY id FOR UPDATE"
 DRAW = """
 WITH chosen AS (

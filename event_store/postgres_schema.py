@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .postgres_address import dsn_and_place
-from .postgres_database import CONNECT_TIMEOUT_S, connect
+from .postgres_database import connect
 from .postgres_errors import translated
+from .postgres_pool import CONNECT_TIMEOUT_S
 from .revisions import Revisions
 
 IS_THERE = "SELECT to_regclass($1) IS NOT NULL"

@@ -21,14 +21,12 @@ from .crash_points import NO_CRASH, CrashPoints
 from .envelope import stamper
 from .errors import LogUnavailable, RecordRefused, Stop, TransientError, UnknownTopic
 from .events import RecordWithheld
+from .gather_time import GatherTime
 from .lane_tail import check_tail
 from .log import Log
 from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, Lane, Outbox
 from .pause_watch import NeverPaused, PauseWatch
 from .record import Record, TopicPartition
-
-GATHER_S = 0.005
-"""How long new rows may gather while few are sent: their commits cost the same, however few they are."""
 
 
 class RelayObserver(Protocol):
@@ -79,7 +77,7 @@ class Relay:
     crash_points: CrashPoints = NO_CRASH
     pause: PauseWatch = field(default_factory=NeverPaused)
     clock: Callable[[], float] = time.monotonic
-    """Seconds, for this process's own intervals; leases live by the database's clock."""
+    """For this process's own intervals; leases live by the database's clock."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
     _sending: dict[TopicPartition, _Sending] = field(default_factory=dict)
@@ -87,6 +85,8 @@ class Relay:
     _retry_at: dict[TopicPartition, float] = field(default_factory=dict)
     _renew_at: float = float("-inf")
     _clean_at: float = float("-inf")
+    _gather: GatherTime = field(default_factory=GatherTime)
+    _resumed_at: float = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relays until `stop` is set, then gives its leases back, in `stop_timeout_s` all together.
@@ -129,12 +129,14 @@ class Relay:
         await self._begin()
         if not self._sending:
             await self._wait(stop)
+            self._resumed_at = self.clock()
             return
         are_few = sum(len(one.rows.rows) for one in self._sending.values()) < self.settings.max_pass_rows
-        # A lane that takes long holds up none of the others.
-        await self._some_end(asyncio.FIRST_COMPLETED, self.settings.poll_s)
+        await self._some_end(asyncio.FIRST_COMPLETED, self.settings.poll_s)  # One that takes long holds up no other.
+        self._gather.took(self.clock() - self._resumed_at)
         if are_few:
-            await sleep_unless(stop, GATHER_S)
+            await sleep_unless(stop, self._gather.seconds)
+        self._resumed_at = self.clock()
         await self._acknowledge()
 
     async def _begin(self) -> None:
@@ -219,10 +221,7 @@ class Relay:
         return True
 
     async def _stands(self, lane: Lane) -> bool:
-        """Whether the lane is as it was when we began to look. If not, another relay sent what we took for unknown, or
-
-        a late acknowledgement of our own let its rows be cleaned up; the next renewal looks again.
-        """
+        """Whether nobody moved the lane since we began to look: another relay, or a late acknowledgement of our own."""
         held = await self.outbox.hold_lanes(self.settings.owner, self.settings.lease_ttl_s)
         states = [(one.epoch, one.next_sequence, one.acknowledged) for one in held if one.tp == lane.tp]
         return states == [(lane.epoch, lane.next_sequence, lane.acknowledged)]

@@ -43,6 +43,9 @@ MOST_MEETINGS = 10
 READ_BACK_S = 5.0
 """How long it is tried to learn what became of a COMMIT; a server that crashed is back by then."""
 PAUSE = Backoff(first_s=0.01, cap_s=0.25)
+TAKE_TURN = "SELECT pg_advisory_xact_lock({})"
+"""The attempts of one group go one after the other: whoever reads back what became of one begins when the server has
+ended it, also where its connection is long lost."""
 
 
 class _Committing(NamedTuple):
@@ -67,7 +70,7 @@ class PostgresGroup:
         self._codec = codec
         self._lanes = lanes
         self._calls = calls
-        self._turn = random.getrandbits(62)
+        self._take_turn = TAKE_TURN.format(random.getrandbits(62))
         self._committing: _Committing | None = None
         self._give_up_at_s: float | None = None
 
@@ -79,7 +82,7 @@ class PostgresGroup:
         attempts = 0
         while True:
             try:
-                return await self._database.transaction(self._attempt, turn=self._turn)
+                return await self._database.transaction(self._attempt, first=self._take_turn)
             except Exception as error:
                 attempts += 1
                 if not self._goes_on(error, attempts):

@@ -8,12 +8,14 @@ shared: each is counted again alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from event_store.decoded_batch import DecodedBatch
 from event_store.errors import TransientError
+from event_store.gather_time import GatherTime
 from event_store.record import MAX_BATCH_RECORDS
 
 from .projector import Applied, Projector
@@ -35,6 +37,9 @@ class Gathering:
     """The most records that are counted together."""
     wait_s: float = 0.0
     """How long a batch that leaves room waits for others; 0 for those that come in the same turn of the event loop."""
+    clock: Callable[[], float] = time.monotonic
+    pace: GatherTime = field(default_factory=GatherTime)
+    """How long whoever looks for batches waits in between."""
     _waiting: list[_Place] = field(default_factory=list)
     _gate: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one that gathers. Who comes through and finds that it was taken along has only to wait."""
@@ -85,8 +90,10 @@ class Gathering:
     async def _count(self, places: Sequence[_Place]) -> None:
         """Counts for all of them and says so; holds a turn, which it gives back."""
         applied: Sequence[Applied | None] = [None] * len(places)
+        started_s = self.clock()
         try:
             applied = await self.projector.apply_together([place.batch for place in places])
+            self.pace.took(self.clock() - started_s)
         except Exception as error:
             if len(places) == 1 or isinstance(error, TransientError):
                 for place in places:

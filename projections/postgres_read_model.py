@@ -36,7 +36,6 @@ from .read_model import (
     State,
     Sums,
     SumsAsked,
-    VersionRow,
     check_can_serve,
     check_takes,
     progress_of,
@@ -123,14 +122,11 @@ class PostgresReadModel:
         return await self._database.transaction(first)
 
     async def version(self) -> FiguresVersion:
-        async def select(connection: Connection) -> list[VersionRow]:
-            return [tuple(row) for row in await connection.fetch(SELECT_VERSION)]
-
-        found = await self._database.read(select)
+        found = await self._database.rows(SELECT_VERSION)
         if not found:
             await self.serving()
-            found = await self._database.read(select)
-        return version_of(found)
+            found = await self._database.rows(SELECT_VERSION)
+        return version_of([tuple(row) for row in found])
 
     async def changes(self, since: FiguresVersion | None, most_rows: int) -> Changes | None:
         await self.serving()
@@ -145,7 +141,7 @@ class PostgresReadModel:
         return bytes(await self._database.read(lambda connection: connection.fetchval("SELECT value FROM signing_key")))
 
     async def generations(self) -> Sequence[Generation]:
-        rows = await self._database.read(lambda connection: connection.fetch(SELECT_GENERATIONS))
+        rows = await self._database.rows(SELECT_GENERATIONS)
         return [Generation(row[0], State(row[1]), *row[2:]) for row in rows]
 
     async def position(self, generation: int, tp: TopicPartition) -> Position:
@@ -158,13 +154,12 @@ class PostgresReadModel:
         touch = touch_of(effect)
 
         async def apply(connection: Connection) -> None:
-            await connection.execute(SHARE_GENERATIONS)
             check_takes(effect.generation, await _state(connection, effect.generation), serving=serving)
             await postgres_inbox.apply(connection, effect.generation, effect.entries)
             await postgres_touched_days.note(connection, effect.generation, touch)
             await self._merge(connection, effect.generation, effect.increments)
 
-        await self._database.transaction(apply)
+        await self._database.transaction(apply, first=SHARE_GENERATIONS)
 
     async def _merge(self, connection: Connection, generation: int, increments: Increments) -> None:
         """Tables in one order for everybody, as the rows of each: so two batches can't wait for each other."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from operator import add
+from typing import Any
 
 import polars as pl
 from sqlmodel import SQLModel
@@ -22,6 +24,10 @@ _NOTHING = pl.lit(0, pl.Int64)
 _AS_WRITTEN = pl.QueryOptFlags.none()
 """Two thirds of what a small batch takes would be the search for a better plan, and there is none."""
 
+
+FEW_ROWS = 100
+"""Polars hands a group-by and a sort to a thread of its own, for which they wait while processors are busy: so few rows
+are added up sooner without it."""
 
 BUCKET = "bucket"
 SALE_BUCKET = "sale_bucket"
@@ -59,11 +65,13 @@ class Projection:
     """
     _selected: Sequence[_Selected] = field(init=False, repr=False)
     _sums: Sequence[pl.Expr] = field(init=False, repr=False)
+    _only_adds: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         selected = [one for event in self.contributions for one in self._selections(event)]
         object.__setattr__(self, "_selected", selected)
         object.__setattr__(self, "_sums", [self._merged(metric) for metric in self.metrics])
+        object.__setattr__(self, "_only_adds", all(metric.merge is Merge.ADD for metric in self.metrics))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -74,8 +82,13 @@ class Projection:
 
         Raises OverflowError, as `merged`.
         """
-        parts = [rows.lazy().select(one.columns) for one in self._selected if (rows := one.facts_of(facts)) is not None]
-        return self._summed(pl.concat(parts)) if parts else None
+        found = [(rows, one) for one in self._selected if (rows := one.facts_of(facts)) is not None]
+        if not found:
+            return None
+        added = pl.concat([rows.lazy().select(one.columns) for rows, one in found])
+        if self._only_adds and sum(rows.height for rows, _ in found) <= FEW_ROWS:
+            return self._summed_one_by_one(added.collect(engine="in-memory", optimizations=_AS_WRITTEN))
+        return self._summed(added)
 
     def merged(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Several increments, or figures and increments, as one: a row per key, in key order.
@@ -90,6 +103,18 @@ class Projection:
             return summed.collect(engine="in-memory", optimizations=_AS_WRITTEN)
         except pl.exceptions.InvalidOperationError as error:
             raise OverflowError(f"a figure of {self.name} would go beyond 64 bits") from error
+
+    def _summed_one_by_one(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """As `_summed`, of few rows of metrics that add."""
+        at = len(self.key)
+        sums: dict[tuple[Any, ...], tuple[int, ...]] = {}
+        for row in rows.iter_rows():
+            (key, values) = (row[:at], row[at:])
+            known = sums.get(key)
+            sums[key] = values if known is None else tuple(map(add, known, values))
+        if any(not -(2**63) <= value < 2**63 for values in sums.values() for value in values):
+            raise OverflowError(f"a figure of {self.name} would go beyond 64 bits")
+        return pl.DataFrame([(*key, *sums[key]) for key in sorted(sums)], schema=rows.schema, orient="row")
 
     def bucket_of(self, metric: str) -> str:
         """The column of facts that says in which bucket an event adds to the metric."""

@@ -181,18 +181,50 @@ async def test_a_caller_that_is_cancelled_leaves_no_transaction_and_no_connectio
     assert await facts(database) == [1]
 
 
-async def test_nothing_outlives_a_transaction_on_its_connection(open_database: Open) -> None:
+KEPT = "SELECT count(*) FROM pg_prepared_statements WHERE name <> ''"
+
+
+async def test_no_setting_and_no_lock_outlives_a_transaction_on_its_connection(open_database: Open) -> None:
     """So a pooler may give every transaction another one."""
     database = open_database(most_connections=1)
     await database.transaction(insert(1))
-    await database.transaction(lambda c: c.fetch("SELECT unnest($1::bigint[])", [1, 2]))
     left = """
-        SELECT (SELECT count(*) FROM pg_prepared_statements WHERE name <> ''), current_setting('lock_timeout'),
-            current_setting('idle_in_transaction_session_timeout'), current_setting('jit'),
-            (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')
+        SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout'),
+            current_setting('jit'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')
     """
     row = await database.read(lambda connection: connection.fetchrow(left))
-    assert tuple(row or ()) == (0, "0", "0", "on", 0)
+    assert tuple(row or ()) == ("0", "0", "on", 0)
+
+
+async def test_statements_are_kept_where_the_server_itself_answers(open_database: Open) -> None:
+    database = open_database(most_connections=1)
+    for number in range(3):
+        await database.transaction(insert(number))
+    assert await database.read(lambda connection: connection.fetchval(KEPT)) == 2  # The insert, and this question.
+
+
+async def test_nothing_is_kept_in_a_session_whose_process_is_not_the_one_that_was_told(
+    open_database: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pooler tells its clients a number that it made up."""
+    monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda _: 2**31 - 1)
+    database = open_database(most_connections=1)
+    for number in range(3):
+        await database.transaction(insert(number))
+    assert await facts(database) == [0, 1, 2]
+    assert await database.read(lambda connection: connection.fetchval(KEPT)) == 0
+
+
+async def test_a_table_that_is_changed_under_a_kept_statement_is_unavailable_once(open_database: Open) -> None:
+    database = open_database(most_connections=1)
+    everything = "SELECT * FROM fact"
+    await database.transaction(insert(1))
+    await database.read(lambda connection: connection.fetch(everything))
+    await database.transaction(lambda connection: connection.execute("ALTER TABLE fact ADD COLUMN more BIGINT"))
+    with pytest.raises(StorageUnavailable, match="tried again"):
+        await database.read(lambda connection: connection.fetch(everything))
+    found = await database.read(lambda connection: connection.fetch(everything))
+    assert [tuple(row) for row in found] == [(1, "", None)]
 
 
 async def test_what_has_to_be_prepared_is_prepared_once_before_the_first_work(open_database: Open) -> None:
