@@ -275,12 +275,12 @@ async def _claim(connection: Connection, lanes: Sequence[Lane], most: int) -> li
         for row in locked.values()
     ]
     drawing = [one for one in rooms if one[2] > 0]
-    if drawing:
-        await connection.execute(DRAW, *columns_of(drawing))
-    if not locked:
-        return []
-    places = columns_of((row["id"], row["acknowledged"]) for row in locked.values())
-    claimed = await connection.fetch(SELECT_CLAIMED, *places, most)
+    drawn = await connection.fetch(DRAW, *columns_of(drawing)) if drawing else []
+    # Lanes that stood still with rows on their way: theirs begin with those.
+    on_their_way = [row for row in locked.values() if row["acknowledged"] < row["next_sequence"] - 1]
+    still = {row["id"]: row["acknowledged"] for row in on_their_way}
+    older = await connection.fetch(SELECT_CLAIMED, *columns_of(still.items()), most) if still else []
+    claimed = [*(row for row in drawn if row["lane"] not in still), *older]
     rows = {lane: [ClaimedRow(*row[1:]) for row in group] for lane, group in groupby(claimed, lambda row: row["lane"])}
     ids = {tp: row["id"] for tp, row in locked.items()}
     return [ClaimedRows(lane, rows[ids[lane.tp]]) for lane in lanes if ids.get(lane.tp) in rows]

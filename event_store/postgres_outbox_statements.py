@@ -116,9 +116,13 @@ WITH chosen AS (
 taken AS (
     DELETE FROM outbox_waiting AS w USING chosen AS c WHERE w.lane = c.lane AND w.id = c.id
     RETURNING c.lane, c.sequence, c.id),
-placed AS (INSERT INTO outbox_claimed (lane, sequence, id) SELECT lane, sequence, id FROM taken RETURNING lane)
-UPDATE outbox_lane AS l SET next_sequence = l.next_sequence + d.drawn
-FROM (SELECT lane, count(*) AS drawn FROM placed GROUP BY lane) AS d WHERE l.id = d.lane
+placed AS (
+    INSERT INTO outbox_claimed (lane, sequence, id) SELECT lane, sequence, id FROM taken RETURNING lane, sequence, id),
+moved AS (
+    UPDATE outbox_lane AS l SET next_sequence = l.next_sequence + d.drawn
+    FROM (SELECT lane, count(*) AS drawn FROM placed GROUP BY lane) AS d WHERE l.id = d.lane)
+SELECT p.lane, p.sequence, o.event_id, o.key, o.payload
+FROM placed AS p JOIN outbox AS o ON o.id = p.id ORDER BY p.lane, p.sequence
 """
 SELECT_CLAIMED = """
 SELECT l.lane, c.sequence, o.event_id, o.key, o.payload
