@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from event_store import postgres_database
+from event_store import postgres_database, postgres_pool
 from event_store.kafka_cluster import KafkaCluster
 from event_store.postgres_database import BEGIN, LOCK_TIMEOUT_S, PAUSED_S
 from tests.faults.shop import until
@@ -68,8 +68,9 @@ async def outside(line: Line, postgres: PostgresServer) -> AsyncIterator[Connect
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and statements are waited for a second each."""
     monkeypatch.setattr(postgres_database, "BEGIN", BEGIN.replace(f"'{LOCK_TIMEOUT_S}s'", "'1s'"))
-    monkeypatch.setattr(postgres_database, "STATEMENT_TIMEOUT_S", 1.5)
-    monkeypatch.setattr(postgres_database, "CONNECT_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(postgres_pool, "STATEMENT_TIMEOUT_S", 1.5)
+    for module in (postgres_database, postgres_pool):
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 1.5)
 
 
 async def test_fault_25_a_server_stopped_at_once_in_the_middle_acknowledges_nothing_that_is_not_counted(
