@@ -32,6 +32,10 @@ LOCK_TIMEOUT_S = 10
 """How long a statement waits for another transaction's lock."""
 PAUSED_S = 30
 """A process that is paused inside a transaction loses it, and its locks, after this long."""
+LONGEST_S = 120
+"""How long a transaction may take: to a server, one whose process is paused within a statement is at work, not idle."""
+LIMITS_TRANSACTIONS = 17
+"""The first version of PostgreSQL that ends those which take too long."""
 
 BEGIN = f"""
 BEGIN ISOLATION LEVEL READ COMMITTED;
@@ -73,16 +77,18 @@ class PostgresDatabase:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
-    async def transaction(self, work: Work[T], *, first: str = "") -> T:
+    async def transaction(self, work: Work[T], *, first: str = "", longest_s: float | None = None) -> T:
         """Runs `work` in a READ COMMITTED transaction and returns its result after COMMIT.
 
         Raises what `work` raises, after rolling it back; StorageUnavailable when the database is out of reach, busy
         or full: nothing was kept, unless the COMMIT itself failed, whose outcome the caller must read back; and
         StorageUnusable where waiting won't help. `first` is SQL without values that opens the transaction, such as a
-        lock that the statements of the work are to come after: it takes no round trip of its own.
+        lock that the statements of the work are to come after: it takes no round trip of its own. `longest_s` is for
+        work that may take longer than `LONGEST_S`.
         """
         async with self._connection() as connection, self._translated():
-            return await self._run(connection, work, f"{BEGIN}; {first}" if first else BEGIN)
+            limits = _limits(connection, LONGEST_S if longest_s is None else longest_s)
+            return await self._run(connection, work, "; ".join(filter(None, [BEGIN, limits, first])))
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work`, which only reads; all its statements see one moment."""
@@ -160,6 +166,12 @@ class PostgresDatabase:
             if seen is error:
                 raise
             raise seen from error
+
+
+def _limits(connection: Connection, longest_s: float) -> str:
+    if connection.get_server_version().major < LIMITS_TRANSACTIONS:
+        return ""
+    return f"SET LOCAL transaction_timeout = '{longest_s:.0f}s'"
 
 
 @asynccontextmanager

@@ -123,6 +123,7 @@ async def test_fault_18_what_a_consumer_wanted_to_commit_before_others_took_its_
 ) -> None:
     """It is held up inside its transactions, which the server ends after a while, so that the heir can go on."""
     monkeypatch.setattr(postgres_database, "BEGIN", BEGIN.replace(f"'{PAUSED_S}s'", "'1s'"))
+    monkeypatch.setattr(postgres_database, "LONGEST_S", 4)
     async with at_work(line.relay()):
         await line.write(EVENTS)
         await line.sent()

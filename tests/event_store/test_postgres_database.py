@@ -13,9 +13,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from event_store import postgres_database
 from event_store.errors import StorageUnavailable, StorageUnusable
 from event_store.postgres_address import dsn_and_place
-from event_store.postgres_database import Connection, PostgresDatabase, connect, storable
+from event_store.postgres_database import BEGIN, PAUSED_S, Connection, PostgresDatabase, connect, storable
 from event_store.postgres_errors import translated
 from tests.opened import closed_at_the_end
 from tests.servers.postgres import PASSWORD, PostgresServer
@@ -179,6 +180,30 @@ async def test_a_caller_that_is_cancelled_leaves_no_transaction_and_no_connectio
             with suppress(StorageUnavailable):
                 await database.transaction(insert(1))
     assert await facts(database) == [1]
+
+
+async def test_a_process_that_is_paused_within_a_statement_loses_its_transaction_and_its_locks(
+    open_database: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has described the statement and waits for its values: it takes that for work, and not for idleness."""
+    monkeypatch.setattr(postgres_database, "BEGIN", BEGIN.replace(f"'{PAUSED_S}s'", "'1s'"))
+    (paused, other) = (open_database(), open_database())
+    has_lock = asyncio.Event()
+
+    async def pause(connection: Connection) -> None:
+        await insert(1)(connection)
+        await connection.prepare("SELECT 1")
+        has_lock.set()
+        await asyncio.sleep(5)
+        await connection.fetchval("SELECT 1")
+
+    pausing = asyncio.create_task(paused.transaction(pause, longest_s=2))
+    await has_lock.wait()
+    await other.transaction(insert(1))
+    assert not pausing.done()
+    with pytest.raises(StorageUnavailable):
+        await pausing
+    assert await facts(other) == [1]
 
 
 KEPT = "SELECT count(*) FROM pg_prepared_statements WHERE name <> ''"
