@@ -127,7 +127,7 @@ async def test_fault_18_what_a_consumer_wanted_to_commit_before_others_took_its_
     async with at_work(line.relay()):
         await line.write(EVENTS)
         await line.sent()
-    asleep = line.consumer("asleep", max_records=SMALL)
+    asleep = line.consumer("asleep", max_records=SMALL, renew_s=60.0)  # Else it may hear of the heir and leave first.
     await until(lambda: line.observed.tally["records"] > 0)
     proxy.stall()
     heard = Observed()
