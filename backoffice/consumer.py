@@ -203,7 +203,7 @@ class Consumer:
 
     async def _watch_log(self, gathering: Gathering, ended: asyncio.Event) -> None:
         """Wakes the partitions that have something to read; now and then publishes positions and looks for topics."""
-        (projector, pace) = (gathering.projector, gathering.pace)
+        projector = gathering.projector
         note_at_s = self.clock() + self.settings.note_every_s
         look_at_s = self.clock() + self.settings.renew_s
         wait_s = self.settings.poll_s
@@ -220,7 +220,7 @@ class Consumer:
                     await self._look_for_topics()
                     look_at_s = self.clock() + self.settings.renew_s
                 if news:
-                    await sleep_unless(ended, pace.seconds)
+                    await sleep_unless(ended, gathering.gather_time.seconds)
             except TransientError as error:
                 self.observer.failed(TopicPartition("log", -1), error, self.settings.poll_s)
                 await sleep_unless(ended, self.settings.poll_s)

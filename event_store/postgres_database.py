@@ -32,8 +32,11 @@ LOCK_TIMEOUT_S = 10
 """How long a statement waits for another transaction's lock."""
 PAUSED_S = 30
 """A process that is paused inside a transaction loses it, and its locks, after this long."""
-LONGEST_S = 120
-"""How long a transaction may take: to a server, one whose process is paused within a statement is at work, not idle."""
+LONGEST_S = 300
+"""How long a transaction may take: to a server, one whose process is paused within a statement is at work, not idle.
+
+As long as five statements of which each takes the longest that this side waits for it.
+"""
 LIMITS_TRANSACTIONS = 17
 """The first version of PostgreSQL that ends those which take too long."""
 

@@ -77,7 +77,7 @@ class Relay:
     crash_points: CrashPoints = NO_CRASH
     pause: PauseWatch = field(default_factory=NeverPaused)
     clock: Callable[[], float] = time.monotonic
-    """For this process's own intervals; leases live by the database's clock."""
+    """Seconds, for this process's own intervals; leases live by the database's clock."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _lanes: dict[TopicPartition, Lane] = field(default_factory=dict)
     _sending: dict[TopicPartition, _Sending] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Gathering:
     wait_s: float = 0.0
     """How long a batch that leaves room waits for others; 0 for those that come in the same turn of the event loop."""
     clock: Callable[[], float] = time.monotonic
-    pace: GatherTime = field(default_factory=GatherTime)
+    gather_time: GatherTime = field(default_factory=GatherTime)
     """How long whoever looks for batches waits in between."""
     _waiting: list[_Place] = field(default_factory=list)
     _gate: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,7 +93,7 @@ class Gathering:
         started_s = self.clock()
         try:
             applied = await self.projector.apply_together([place.batch for place in places])
-            self.pace.took(self.clock() - started_s)
+            self.gather_time.took(self.clock() - started_s)
         except Exception as error:
             if len(places) == 1 or isinstance(error, TransientError):
                 for place in places:

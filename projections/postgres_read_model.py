@@ -269,7 +269,7 @@ class PostgresReadModel:
                 statement = f"DELETE FROM {table} WHERE generation = ANY($1::bigint[])"  # noqa: S608
                 await connection.execute(statement, numbers, timeout=EMPTYING_TIMEOUT_S)
 
-        await self._database.transaction(empty, longest_s=EMPTYING_TIMEOUT_S)
+        await self._database.transaction(empty, longest_s=len(tables) * EMPTYING_TIMEOUT_S)
 
 
 async def _serving(connection: Connection) -> int | None:
