@@ -2,7 +2,8 @@
 # make test      everything that must hold; needs Java and Maven too, for a real Kafka, and Chromium, which root has installed
 # make cluster   the living shop on Kafka, PostgreSQL and Valkey, which it starts here and stops again; needs Java and Maven
 # make pictures  docs/pictures anew, from the living shop; needs Chromium
-# All need Python >= 3.11 and the package registries (PyPI, npm), and install into .venv. `make PYTHON=python3.13 run` chooses one.
+# All need Python >= 3.11 and the package registries (PyPI, npm), and install into .venv; with a C compiler (cc), which
+# only make test insists on, counting takes half as long. `make PYTHON=python3.13 run` chooses one.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,8 +14,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
 
-# What the dashboard's scripts and styles are built from, by the hook that the installation runs.
-FRONTEND := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/frontend/src/*)
+# What the hook builds that the installation runs: the dashboard's scripts and styles, and what is compiled.
+BUILT_FROM := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/frontend/src/* event_store/compiled/*.[ch])
 
 AXE := backoffice/frontend/node_modules/axe-core/axe.min.js
 
@@ -49,7 +50,7 @@ lock: $(VENV)/created
 	cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm run lock
 
 clean:
-	rm -rf $(VENV) build dist backoffice/static/dist backoffice/frontend/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist event_store/compiled/reader.* backoffice/static/dist backoffice/frontend/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 # Kafka's jars, for the broker that the tests start themselves.
 $(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
@@ -77,12 +78,12 @@ $(VENV)/created:
 	@touch $@
 
 # The test lock holds everything the run lock does, in the same versions, so either may come first.
-$(VENV)/installed: requirements.lock pyproject.toml $(FRONTEND) | $(VENV)/created
+$(VENV)/installed: requirements.lock pyproject.toml $(BUILT_FROM) | $(VENV)/created
 	$(INSTALL) --require-hashes -r requirements.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/installed-test: requirements-test.lock pyproject.toml $(FRONTEND) | $(VENV)/created
+$(VENV)/installed-test: requirements-test.lock pyproject.toml $(BUILT_FROM) | $(VENV)/created
 	$(INSTALL) --require-hashes -r requirements-test.lock
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/installed

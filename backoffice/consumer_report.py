@@ -69,6 +69,10 @@ class ConsumerReport:
             registry=registry,
         )
 
+    def misses_compiled_code(self) -> None:
+        sentence = "Events are read in Python, which takes longer: nothing was compiled when this was installed."
+        log.warning(sentence, action="consumer.read_in_python")
+
     def counted(self, applied: Applied, seconds: float) -> None:
         self.troubles.over(str(applied.tp))
         self._records.labels(applied.tp.topic, str(applied.tp.partition)).inc(applied.records)

@@ -148,6 +148,10 @@ class Settings(CacheSettings, KafkaSettings, SignInSettings):
     batch_records: int = Field(
         MAX_BATCH_RECORDS, ge=1, le=MAX_BATCH_RECORDS, description="The most records counted in one transaction."
     )
+    compiled: bool = Field(
+        True,
+        description="Whether compiled code reads events, where installing found a C compiler. Python reads them alike.",
+    )
     partitions_in_flight: int = Field(
         3, ge=1, le=64, description="Partitions of which one consumer has a batch in work at the same time."
     )

@@ -44,7 +44,7 @@ class Stores:
     def __init__(self, settings: Settings, crash_points: CrashPoints = NO_CRASH, *, notes_traces: bool = False) -> None:
         self.settings = settings
         self.crash_points = crash_points
-        self.codec = Codec(notes_traces=notes_traces)
+        self.codec = Codec(notes_traces=notes_traces, is_compiled=settings.compiled)
         self._open: dict[str, Any] = {}
         self._closing = AsyncExitStack()
 

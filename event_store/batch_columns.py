@@ -12,6 +12,7 @@ from itertools import compress, islice
 from typing import NamedTuple
 
 from .codec import Codec
+from .compiled_events import Place
 from .envelope import SEQUENCE_DIGITS, Envelope
 from .errors import UndecodableRecord
 from .events import EventType
@@ -62,7 +63,17 @@ class BatchColumns:
             self._add_places([_identity(*one) for one in zip(offsets, envelopes, strict=True)])
         self._add_facts(offsets, envelopes, buckets)
         if self.codec.notes_traces:
-            self._add_traceparents(envelopes)
+            self.add_traceparents(sampled(envelope.traceparent) for envelope in envelopes)
+
+    def add_placed(self, first_offset: int, count: int, places: Sequence[Place]) -> None:
+        """Where the batch's `count` records stand in their lanes, where their facts are known."""
+        for place, stop in zip(places, [*(place.record for place in places[1:]), count], strict=True):
+            offsets = range(first_offset + place.record, first_offset + stop)
+            self._lengthen(LaneRun(place.source, offsets, range(place.sequence, place.sequence + len(offsets))))
+
+    def add_traceparents(self, traceparents: Iterable[str | None]) -> None:
+        found = (one for one in traceparents if one is not None)
+        self.traceparents.extend(islice(found, MAX_TRACEPARENTS - len(self.traceparents)))
 
     def add_unread(self, placed: Iterable[Identity]) -> None:
         """Places in lanes of records that don't decode, before which all others were added."""
@@ -97,10 +108,6 @@ class BatchColumns:
                 data = [envelope.data for envelope in compress(envelopes, chosen)]
                 places = (list(compress(offsets, chosen)), list(compress(buckets, chosen)))
                 self._add_rows(kind, columns_of(kind.payload, *places, data))
-
-    def _add_traceparents(self, envelopes: Sequence[Envelope]) -> None:
-        found = (traced for envelope in envelopes if (traced := sampled(envelope.traceparent)) is not None)
-        self.traceparents.extend(islice(found, MAX_TRACEPARENTS - len(self.traceparents)))
 
     def _add_rows(self, kind: EventType, rows: Columns) -> None:
         if (columns := self._facts.get(kind)) is None:

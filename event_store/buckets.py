@@ -47,6 +47,11 @@ def bucket_of(time: str) -> int:
     return _MINUTES[time[:16]] * 60 // BUCKET_S * BUCKET_S
 
 
+def may_be_ahead(minute: int, appended_at_us: int) -> bool:
+    """Whether a time in that minute since 1970 may be further ahead of the log's clock than an event's may be."""
+    return (minute + 1) * 60_000_000 > appended_at_us + _FUTURE_TOLERANCE_US
+
+
 def plain_buckets(times: Sequence[str], earliest_append_us: int) -> list[int]:
     """The bucket of each time; UndecodableRecord or KeyError unless all are canonical and none may be too far ahead."""
     joined = "".join(times).encode()
@@ -57,7 +62,7 @@ def plain_buckets(times: Sequence[str], earliest_append_us: int) -> list[int]:
     is_ordered = all(map(le, times, times[1:]))
     (first, last) = (times[0], times[-1]) if is_ordered else (min(times), max(times))
     (opening, closing) = (bucket_of(first), bucket_of(last))
-    if (_MINUTES[last[:16]] + 1) * 60_000_000 > earliest_append_us + _FUTURE_TOLERANCE_US:
+    if may_be_ahead(_MINUTES[last[:16]], earliest_append_us):
         raise UndecodableRecord("FUTURE_TIME", "a time may be ahead of the log's clock")
     if opening == closing:  # Digits between two good times of one quarter hour can't be a bad time.
         return [opening] * len(times)

@@ -61,6 +61,8 @@ class Codec:
     upcasters: Sequence[Upcaster] = UPCASTERS
     notes_traces: bool = False
     """Whether a decoded batch names the trace contexts of its events. Where nobody traces, nobody looks for them."""
+    is_compiled: bool = True
+    """Whether batches of what our relay writes are read by compiled code, where there is such code."""
     _by_payload: dict[type[Payload], EventType] = field(init=False)
     _by_type: dict[str, EventType] = field(init=False)
     by_class: Mapping[type[Envelope], EventType] = field(init=False)
@@ -77,7 +79,7 @@ class Codec:
         self._by_payload = {kind.payload: kind for kind in every}
         self._by_type = {kind.type: kind for kind in every}
         self._steps = {step.old: step for step in self.upcasters}
-        self._classes = {kind: _envelope_class(kind) for kind in every}
+        self._classes = {kind: envelope_class(kind) for kind in every}
         self.by_class = {cls: kind for kind, cls in self._classes.items()}
         self._encode = msgspec.json.Encoder().encode
         union: Any = _union(self._classes.values())
@@ -201,7 +203,7 @@ class Codec:
             raise UndecodableRecord(reason, f"no event type {head.type[:200]!r} is known here")
 
 
-def _envelope_class(kind: EventType) -> type[Envelope]:
+def envelope_class(kind: EventType) -> type[Envelope]:
     made: Any = msgspec.defstruct(
         f"{kind.name}V{kind.version}",
         [("data", kind.payload)],

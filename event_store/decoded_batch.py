@@ -1,8 +1,8 @@
 """A batch of records as the columns that projections fold: the one shape behind live counting, rebuild and explain.
 
-The fast path takes a batch in which every record is as our relay writes it, which it can tell from a few checks
-over the whole batch. As soon as one check fails, every record goes through `Codec.decode`, which alone defines
-what is valid; so a poisoned batch is slower, never different.
+The fast ways take a batch in which every record is as our relay writes it: compiled code reads it from end to end, and
+where there is none, a few checks over the whole batch tell. As soon as one fails, every record goes through
+`Codec.decode`, which alone defines what is valid; so a poisoned batch is slower, never different.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import msgspec
 import polars as pl
 
 from .batch_columns import BatchColumns, Identity, LaneRun
-from .buckets import bucket_of, plain_buckets
+from .buckets import bucket_of, may_be_ahead, plain_buckets
 from .codec import Codec, check_text
+from .compiled_events import compiled_events
 from .dead_letters import DeadLetter
 from .envelope import Envelope
 from .errors import UndecodableRecord
 from .facts import Facts
+from .pieces import Pieces
 from .record import RecordBatch, TopicPartition, fingerprint
+from .traceparent import traceparent_in
 
 STRETCH_RECORDS = 500
 """How many records are decoded before their envelopes are dropped."""
@@ -64,11 +67,27 @@ class DecodedBatch:
 def decode_batch(codec: Codec, batch: RecordBatch) -> DecodedBatch:
     """Decodes `batch`, which must not be empty. Never raises for what a record holds."""
     if not codec.has_upcasters:
+        decoded = _read_compiled(codec, batch)
+        if decoded is not None:
+            return decoded
         try:
             return _decode_canonical(codec, batch)
         except (msgspec.MsgspecError, RecursionError, UnicodeError, TypeError, KeyError, UndecodableRecord):
             pass  # At least one record needs judging on its own.
     return _decode_each(codec, batch)
+
+
+def _read_compiled(codec: Codec, batch: RecordBatch) -> DecodedBatch | None:
+    """None where a record needs judging."""
+    compiled = compiled_events(tuple(codec.event_types)) if codec.is_compiled else None
+    read = None if compiled is None else compiled.read(Pieces.of(batch.values), batch.first_offset)
+    if read is None or may_be_ahead(read.latest_minute, min(batch.appended_at_us)):
+        return None
+    columns = BatchColumns(codec)
+    columns.add_placed(batch.first_offset, len(batch), read.places)
+    if codec.notes_traces:
+        columns.add_traceparents(traceparent_in(value) for value in batch.values if value is not None)
+    return _batch_of(batch, columns, read.facts, [])
 
 
 def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
@@ -84,7 +103,7 @@ def _decode_canonical(codec: Codec, batch: RecordBatch) -> DecodedBatch:
         buckets = plain_buckets([envelope.time for envelope in envelopes], earliest_append_us)
         first = batch.first_offset + start
         columns.add(range(first, first + len(values)), envelopes, buckets)
-    decoded = _batch_of(batch, columns, [])
+    decoded = _batch_of(batch, columns, columns.facts(), [])
     if not _is_placed(decoded):
         raise UndecodableRecord("INVALID_EVENT", "a source is missing or a sequence is 0")
     return decoded
@@ -117,10 +136,10 @@ def _decode_each(codec: Codec, batch: RecordBatch) -> DecodedBatch:
     columns = BatchColumns(codec)
     columns.add(offsets, envelopes, [bucket_of(envelope.time) for envelope in envelopes])
     columns.add_unread(placed)
-    return _batch_of(batch, columns, dead)
+    return _batch_of(batch, columns, columns.facts(), dead)
 
 
-def _batch_of(batch: RecordBatch, columns: BatchColumns, dead: Sequence[DeadLetter]) -> DecodedBatch:
+def _batch_of(batch: RecordBatch, columns: BatchColumns, facts: Facts, dead: Sequence[DeadLetter]) -> DecodedBatch:
     return DecodedBatch(
         batch.tp,
         batch.first_offset,
@@ -128,7 +147,7 @@ def _batch_of(batch: RecordBatch, columns: BatchColumns, dead: Sequence[DeadLett
         fingerprint(batch.values[-1]),
         columns.lanes(),
         columns.foreign,
-        columns.facts(),
+        facts,
         dead,
         batch.appended_at_us[-1],
         traceparents=columns.traceparents,

@@ -12,8 +12,8 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from .errors import HistoryLost, LogUnavailable
-from .kafka_batches import columns_of
 from .kafka_cluster import TIMEOUT_S, KafkaClient, KafkaCluster
+from .kafka_records import columns_of
 from .log import Bounds
 from .record import RecordBatch, TopicPartition
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from . import pieces
+
 MAX_BATCH_RECORDS = 3000
 """The most records one read hands out, and so the most one database transaction counts."""
 
@@ -70,8 +72,8 @@ def joined(tp: TopicPartition, first_offset: int, parts: Sequence[RecordBatch]) 
     return RecordBatch(
         tp,
         first_offset,
-        [value for part in parts for value in part.values],
-        [key for part in parts for key in part.keys],
+        pieces.joined([part.values for part in parts]),
+        pieces.joined([part.keys for part in parts]),
         [time_us for part in parts for time_us in part.appended_at_us],
     )
 

@@ -10,14 +10,13 @@ import sqlite3
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import overload
 
 from .crash_points import NO_CRASH, CrashPoints
 from .errors import HistoryLost, LogUnavailable, RecordRefused, StorageUnavailable, TopicMismatch, UnknownTopic
 from .log import Bounds
-from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition
+from .pieces import Pieces, neighbours
+from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition, joined
 from .sqlite_file import SqliteFile, T, Work
 from .sqlite_schema import check_format, create_schema
 
@@ -198,20 +197,19 @@ def _select_each(
 
 
 def _select_records(connection: sqlite3.Connection, tp: TopicPartition, partition_id: int, asked: range) -> RecordBatch:
-    values: list[bytes | None] = []
-    times: list[int] = []
-    keys = _Keys()
-    cursor = connection.execute(SELECT_BATCHES, {"id": partition_id, "offset": asked.start})
-    while len(values) < len(asked) and (row := cursor.fetchone()) is not None:
-        (base, count, appended_at_us, sizes, key_bytes, bodies) = row
+    parts: list[RecordBatch] = []
+    offset = asked.start
+    cursor = connection.execute(SELECT_BATCHES, {"id": partition_id, "offset": offset})
+    while offset < asked.stop and (row := cursor.fetchone()) is not None:
+        (base, count, appended_at_us, sizes, keys, bodies) = row
         lengths = array("i", sizes)
-        start = asked.start + len(values) - base
-        stop = min(count, asked.stop - base)
-        values += _cut(bodies, lengths[count:])[start:stop]
-        times += [appended_at_us] * (stop - start)
-        keys.parts.append((key_bytes, lengths[:count], start, stop))
+        (start, stop) = (offset - base, min(count, asked.stop - base))
+        values = Pieces([neighbours(bodies, lengths[count:]).slice(start, stop)])
+        its_keys = Pieces([neighbours(keys, lengths[:count]).slice(start, stop)])
+        parts.append(RecordBatch(tp, offset, values, its_keys, [appended_at_us] * (stop - start)))
+        offset = base + stop
     cursor.close()
-    return RecordBatch(tp, asked.start, values, keys, times)
+    return joined(tp, asked.start, parts)
 
 
 def _joined(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:
@@ -219,36 +217,3 @@ def _joined(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:
     if None in pieces:
         return b"".join([piece or b"" for piece in pieces]), [-1 if piece is None else len(piece) for piece in pieces]
     return b"".join(pieces), list(map(len, pieces))  # type: ignore[arg-type]
-
-
-def _cut(joined: bytes, sizes: Sequence[int]) -> list[bytes | None]:
-    """The pieces that were joined; a size of -1 is None."""
-    if min(sizes) >= 0:
-        return [joined[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
-    ends = list(accumulate((max(size, 0) for size in sizes), initial=0))
-    return [None if size < 0 else joined[ends[i] : ends[i + 1]] for i, size in enumerate(sizes)]
-
-
-class _Keys(Sequence[bytes | None]):
-    """The keys of a read, cut out only when somebody looks: counting never does."""
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[bytes, Sequence[int], int, int]] = []
-        self._cut: list[bytes | None] | None = None
-
-    def _all(self) -> list[bytes | None]:
-        if self._cut is None:
-            self._cut = [key for joined, sizes, start, stop in self.parts for key in _cut(joined, sizes)[start:stop]]
-        return self._cut
-
-    def __len__(self) -> int:
-        return sum(stop - start for _, _, start, stop in self.parts)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes | None: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes | None]: ...
-
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes | None] | None:
-        return self._all()[index]

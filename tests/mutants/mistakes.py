@@ -1,4 +1,4 @@
-"""Eight mistakes of an earlier life of this house and four easy ones, each as replacements in the source of a copy.
+"""Eight mistakes of an earlier life of this house and some easy ones, each as replacements in the source of a copy.
 
 A replacement names its text exactly and must be found exactly once: where the source has changed, it is to be written
 anew. `selection` are quick tests of the suite that turn red, each for its own reason.
@@ -29,6 +29,8 @@ class Mistake:
 INTERRUPTIONS = "tests/laws/test_interruptions.py::"
 FIGURES = "tests/laws/test_figures.py::"
 COMMUTE = "tests/contracts/test_figures_commute.py::"
+COMPILED = "tests/event_store/test_compiled_events.py::"
+DECODED = "tests/event_store/test_decoded_batch.py::"
 PAUSES = "tests/laws/test_pauses.py::"
 AWAY = "tests/laws/test_relay.py::test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so"
 
@@ -205,5 +207,56 @@ MISTAKES = (
             ),
         ),
         (COMMUTE + "test_any_order_split_and_repetition_gives_the_figures_counted_by_hand",),
+    ),
+    Mistake(
+        "compiled code takes a text that is too long",
+        (
+            Replacement(
+                "event_store/compiled/values.h",
+                "    if (characters < bounds->least || characters > bounds->most) return NULL;\n",
+                "    if (characters < bounds->least) return NULL;\n",
+            ),
+        ),
+        (COMPILED + "test_whatever_it_reads_of_damaged_records_python_reads_alike",),
+        simulated=False,
+    ),
+    Mistake(
+        "compiled code takes neighbours in number for neighbours in a lane",
+        (
+            Replacement(
+                "event_store/compiled/events.c",
+                "    if (goes_on) {\n",
+                "    if (goes_on) return true;\n    if (goes_on) {\n",
+            ),
+        ),
+        (DECODED + "test_lanes_that_alternate_are_told_apart",),
+        simulated=False,
+    ),
+    Mistake(
+        "compiled code takes a refund of a sale that came after it",
+        (
+            Replacement(
+                "event_store/compiled/events.c",
+                "    if (earlier != NULL && ",
+                "    if (false && earlier != NULL && ",
+            ),
+        ),
+        (
+            DECODED + "test_a_refund_is_taken_where_its_sale_was_before_and_is_written_as_we_write_times"
+            "[2011-03-04T12:35:00.000001Z-None]",
+        ),
+        simulated=False,
+    ),
+    Mistake(
+        "compiled code reads behind the end of a record",
+        (
+            Replacement(
+                "event_store/compiled/values.h",
+                "    if (end - at < TIME_LENGTH + 2 || ",
+                "    if (",
+            ),
+        ),
+        (COMPILED + "test_no_memory_is_misused_whatever_is_read",),
+        simulated=False,
     ),
 )

@@ -14,7 +14,7 @@ import pytest
 from .mistakes import MISTAKES, Mistake
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("event_store", "projections", "backoffice", "producer_api", "tests", "pyproject.toml")
+COPIED = ("event_store", "projections", "backoffice", "producer_api", "tests", "pyproject.toml", "hatch_build.py")
 
 
 SEEDS = "1-12"
@@ -51,6 +51,9 @@ def _make(mistake: Mistake, folder: Path) -> None:
         found = source.count(replacement.old)
         assert found == 1, f"{replacement.file} has {found} times what {mistake.name!r} replaces: write it anew"
         path.write_text(source.replace(replacement.old, replacement.new))
+    if any(replacement.file.endswith((".c", ".h")) for replacement in mistake.replacements):
+        made = _run(folder, "-c", "import hatch_build as b; print(b.compile_c(b.LIBRARY))")
+        assert made.stdout == "None\n", made.stdout + made.stderr
 
 
 def test_the_copy_without_a_mistake_is_green(tmp_path: Path) -> None:
