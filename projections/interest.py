@@ -8,12 +8,12 @@ from sqlmodel import Field
 
 from .metric import Metric, Ratio, Unit
 from .projection import Projection
-from .tables import FigureRow, by_bucket
+from .tables import STRICT, FigureRow
 
 
 class Interest(FigureRow, table=True):
     __tablename__ = "interest"
-    __table_args__ = by_bucket("interest")
+    __table_args__ = STRICT
 
     bucket: int = Field(primary_key=True)
     product_id: str = Field(primary_key=True, sa_type=Text)

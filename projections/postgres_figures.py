@@ -34,9 +34,6 @@ def schema(projections: Iterable[Projection]) -> str:
         key = ", ".join(column.name for column in table.primary_key.columns)
         name = f"CONSTRAINT {table.primary_key.name} " if table.primary_key.name else ""
         statements.append(f"CREATE TABLE IF NOT EXISTS {table.name} ({columns}, {name}PRIMARY KEY ({key})) {ROOM}")
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            indexed = ", ".join(column.name for column in index.columns)
-            statements.append(f"CREATE INDEX IF NOT EXISTS {index.name} ON {table.name} ({indexed})")
     return "".join(f"{statement};\n" for statement in statements)
 
 

@@ -14,14 +14,14 @@ from sqlmodel import Field
 
 from .metric import Metric, Ratio, Unit
 from .projection import Projection
-from .tables import FigureRow, by_bucket
+from .tables import STRICT, FigureRow
 
 _TRACED = pl.col("sale_bucket").is_not_null().cast(pl.Int64)
 
 
 class Returns(FigureRow, table=True):
     __tablename__ = "returns"
-    __table_args__ = by_bucket("returns")
+    __table_args__ = STRICT
 
     bucket: int = Field(primary_key=True)
     product_id: str = Field(primary_key=True, sa_type=Text)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import polars as pl
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from .figure_table import schema_of, sum_keys, sums_schema, upsert_statement
 from .projection import Projection
@@ -29,8 +29,6 @@ def schema(projections: Iterable[Projection]) -> str:
     for projection in projections:
         table = projection.table.__table__  # type: ignore[attr-defined]
         statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=sqlite.dialect())).strip())
-        indexes = [CreateIndex(index, if_not_exists=True) for index in table.indexes]
-        statements += [str(index.compile(dialect=sqlite.dialect())) for index in indexes]
     return "".join(f"{statement};\n" for statement in statements)
 
 

@@ -21,7 +21,7 @@ A_DAY = 86_400
 
 
 def _before_returns(folder: Path) -> Revisions:
-    newer = shutil.ignore_patterns("__pycache__", "figures_0004*")
+    newer = shutil.ignore_patterns("__pycache__", "figures_0004*", "figures_0005*")
     shutil.copytree(FIGURES.folder, folder, ignore=newer)
     return Revisions(FIGURES.name, folder)
 

@@ -27,10 +27,10 @@ from .places import Place
 SETTING = "COUNTINGHOUSE_BACKOFFICE_DB_URL"
 
 
-HEADS = "lease_0001, pause_0001, figures_0004, audit_0001, token_0001, sign_in_0001, saved_view_0001"
-APPLIED = HEADS.replace("figures_0004", "figures_0001, figures_0002, figures_0003, figures_0004")
+HEADS = "lease_0001, pause_0001, figures_0005, audit_0001, token_0001, sign_in_0001, saved_view_0001"
+APPLIED = HEADS.replace("figures_0005", ", ".join(f"figures_000{number}" for number in range(1, 6)))
 COMMERCE_APPLIED = "pause_0001, audit_0001, token_0001, commerce_0001"
-NEWEST = {"figures": 4, "outbox": 2}
+NEWEST = {"figures": 5, "outbox": 2}
 """Revisions of those that have more than one."""
 
 
