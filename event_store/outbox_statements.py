@@ -9,8 +9,10 @@ SELECT_SOURCE = "SELECT base || '/' || incarnation FROM outbox_source"
 COUNT_LANES = "SELECT topic, count(*) FROM outbox_lane GROUP BY topic"
 SELECT_WITH_WORK = """
 SELECT topic, number FROM outbox_lane AS l
-WHERE next_sequence > acknowledged + 1 OR EXISTS (SELECT 1 FROM outbox_waiting WHERE lane = l.id)
+WHERE next_sequence > acknowledged + 1
+    OR (SELECT id FROM outbox_waiting WHERE lane = l.id ORDER BY id LIMIT 1) IS NOT NULL
 """
+"""For EXISTS, PostgreSQL may read all that wait into a table of its own."""
 SELECT_DEAD = """
 SELECT d.id, l.topic, l.number, d.sequence, d.event_id, d.key, d.payload, d.reason, d.died_at_us, d.redriven_at_us
 FROM outbox_dead AS d JOIN outbox_lane AS l ON l.id = d.lane ORDER BY d.id
