@@ -47,7 +47,8 @@ async def print_ratios(bare: Bare, ours: Mapping[str, Callable[[], Awaitable[Mea
     """Each of ours `rounds` times; `of` is what one record is called."""
     ratios: dict[str, list[float]] = {name: [] for name in ours}
     width = max(map(len, ours))
-    await bare()  # The broker has never done any of this yet.
+    for once in (bare, *ours.values()):
+        await once()  # A broker that was just started compiles what it does, and takes several times as long meanwhile.
     async for name, one, bare_rate, bare_us in beside(bare, list(ours.items()) * rounds):
         ratios[name].append(one.rate / bare_rate)
         print(

@@ -10,8 +10,9 @@ import pytest
 
 from event_store.errors import StorageUnavailable
 from event_store.outbox import Acknowledgement, ClaimedRow
+from event_store.outbox_statements import SELECT_WITH_WORK
 from event_store.postgres_outbox import PostgresOutbox, partitions, write
-from event_store.postgres_outbox_statements import LOCK_EVERY_LANE, RESTART
+from event_store.postgres_outbox_statements import DRAW, LOCK_EVERY_LANE, RESTART
 from tests.contracts.conftest import LANES
 from tests.contracts.outbox_rows import LONG_S, ORDERS, claimed, lane_of, numbered, paid, places, status_of
 from tests.opened import closed_at_the_end
@@ -124,6 +125,22 @@ async def test_a_claim_that_waited_for_the_lanes_next_owner_draws_nothing(
         assert not (await asyncio.wait([late], timeout=BLOCKED_S))[0]
     assert await late == []
     assert (await status_of(outbox)).ready == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [(SELECT_WITH_WORK, []), (DRAW, [[1, 2, 3], [1, 1, 1], [2000, 2000, 2000]])],
+    ids=["is there anything", "claim"],
+)
+async def test_looking_for_rows_and_claiming_them_reads_no_table_from_end_to_end(
+    outbox: PostgresOutbox, writer: asyncpg.Connection[asyncpg.Record], statement: str, values: list[list[int]]
+) -> None:
+    await outbox.write([paid() for _ in range(3000)])
+    await writer.execute("ANALYZE outbox; ANALYZE outbox_waiting; ANALYZE outbox_lane")
+    plan = "\n".join(line for (line,) in await writer.fetch(f"EXPLAIN (COSTS OFF) {statement}", *values))
+    assert "outbox_waiting" in plan
+    assert "Seq Scan on outbox " not in f"{plan} "
+    assert "Seq Scan on outbox_waiting" not in plan
 
 
 async def test_a_pass_broken_off_at_any_moment_draws_no_sequence_twice_and_loses_no_row(
