@@ -1,6 +1,8 @@
 # One image for every process of the shop; the command says which (compose.yaml).
 
 FROM python:3.13-slim AS build
+# For what is compiled; the image itself gets no compiler.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 RUN python -m venv /venv
 # The locked packages are a layer of their own: a change of our code alone doesn't fetch them again.

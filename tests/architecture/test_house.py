@@ -199,6 +199,12 @@ def test_the_image_runs_as_a_user_without_rights_from_locked_packages() -> None:
     assert "--require-hashes" in text
 
 
+def test_the_image_is_built_with_a_compiler_and_has_none_itself() -> None:
+    (build, image) = (ROOT / "Dockerfile").read_text().split("\nFROM ")[1:]
+    assert build.index("gcc") < build.index("pip wheel")
+    assert "gcc" not in image
+
+
 def test_the_distribution_has_every_file_that_the_packages_need() -> None:
     needed = {path for path in tracked_files() if path.relative_to(ROOT).parts[0] in PACKAGES and path.suffix != ".py"}
     ignored = subprocess.run(

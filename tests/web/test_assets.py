@@ -1,4 +1,4 @@
-"""What browsers get is built from our sources, goes along in every distribution, and is light."""
+"""What is built from our sources goes along in every distribution, and what browsers get is light."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from tests.web.shop import Shop, busy_days
 
 AUTUMN = datetime(2011, 10, 28, tzinfo=UTC)
 FRONTEND = ROOT / "backoffice" / "frontend"
+COMPILED = ROOT / "event_store" / "compiled"
 DIST = ROOT / "backoffice" / "static" / "dist"
 MOST_PAGE_BYTES = 60_000
 
@@ -52,6 +54,25 @@ def test_the_wheel_holds_the_built_files_and_none_of_their_sources(tmp_path: Pat
     assert {style for one in manifest.values() for style in one.get("css", [])} <= built_files(names)
     assert [name for name in names if "frontend/" in name or "node_modules" in name] == []
     assert "backoffice/templates/frame.html" in names
+
+
+@pytest.mark.processes
+def test_the_wheel_holds_what_was_compiled_and_is_for_its_platform_and_the_source_distribution_its_sources(
+    tmp_path: Path,
+) -> None:
+    for target in ("wheel", "sdist"):
+        (tmp_path / target).mkdir()
+    wheel = build("wheel", tmp_path / "wheel")
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name.endswith(f"-py3-none-{platform}.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        held = [name for name in opened.namelist() if name.startswith("event_store/compiled/")]
+    sources = {"event_store/compiled/" + path.name for path in COMPILED.glob("*.[ch]")}
+    assert set(held) == {*sources, "event_store/compiled/reader.so"}, "the sources say whether it was made from them"
+    with tarfile.open(build("sdist", tmp_path / "sdist")) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert sources <= names
+    assert "event_store/compiled/reader.so" not in names
 
 
 @pytest.mark.processes
