@@ -36,7 +36,10 @@ class Gathering:
     max_records: int = MAX_BATCH_RECORDS
     """The most records that are counted together."""
     wait_s: float = 0.0
-    """How long a batch that leaves room waits for others; 0 for those that come in the same turn of the event loop."""
+    """How long a batch that leaves room for one like it waits for others; 0 for those that come in the same turn of the
+
+    event loop.
+    """
     clock: Callable[[], float] = time.monotonic
     gather_time: GatherTime = field(default_factory=GatherTime)
     """How long whoever looks for batches waits in between."""
@@ -71,7 +74,8 @@ class Gathering:
             await self._turns.acquire()
             try:
                 if len(mine.batch) < self.max_records:
-                    await asyncio.sleep(self.wait_s)
+                    leaves_room = 2 * len(mine.batch) <= self.max_records
+                    await asyncio.sleep(self.wait_s if leaves_room else 0.0)
             except BaseException:
                 self._turns.release()
                 raise

@@ -99,6 +99,19 @@ def test_no_more_records_are_counted_together_than_a_batch_may_have() -> None:
     run_virtual(main)
 
 
+@pytest.mark.parametrize(("records", "waited_s"), [(4, 20.0), (6, 0.0), (10, 0.0)])
+def test_only_a_batch_that_leaves_room_for_its_like_waits_for_others(records: int, waited_s: float) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        gathering = _gathering(Watched(loop), max_records=10)
+        gathering.wait_s = 20.0
+        (batch,) = Course({TPS[0]: [records]}).batches(TPS[0])
+        started_s = loop.time()
+        await gathering.apply(batch)
+        assert loop.time() - started_s == pytest.approx(waited_s, abs=1.0)
+
+    run_virtual(main)
+
+
 def test_a_batch_that_is_refused_leaves_the_others_counted_once() -> None:
     async def main(loop: VirtualTimeLoop) -> None:
         figures = Watched(loop)
