@@ -94,9 +94,9 @@ class Rebuild:
     keep_retired: int = 1
     """How many generations that served before are kept for rollback."""
     crash_points: CrashPoints = NO_CRASH
-    at_a_time: int = 6
-    """Partitions read at a time. What they have ready together is counted together: an order's products lie in several
-    partitions' sales, whose rows are then written once."""
+    at_a_time: int = 12
+    """Partitions read at a time, the small ones first. What they have ready together is counted together: an order's
+    products lie in several partitions' sales, whose rows are then written once."""
     backoff: Backoff = field(default_factory=Backoff)
     lease_ttl_s: float = LEASE_TTL_S
     """How long a rebuild that died holds up the next one."""
@@ -209,7 +209,7 @@ class Rebuild:
         turn = asyncio.Semaphore(self.at_a_time)
         try:
             async with asyncio.TaskGroup() as group:
-                for tp, end in sorted(targets.items(), key=lambda target: -target[1]):
+                for tp, end in sorted(targets.items(), key=lambda target: target[1]):
                     group.create_task(self._count_partition(gathering, tp, end, turn, total, pace))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
