@@ -19,12 +19,12 @@ BUILT_FROM := hatch_build.py $(wildcard backoffice/frontend/*.* backoffice/front
 
 AXE := backoffice/frontend/node_modules/axe-core/axe.min.js
 
-.PHONY: run test check chromium cluster docs pictures lock clean
+.PHONY: run test check chromium cluster compiler docs pictures lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/countinghouse demo
 
-test: check $(VENV)/kafka/whole $(AXE) chromium
+test: compiler check $(VENV)/kafka/whole $(AXE) chromium
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/installed-test
@@ -64,6 +64,13 @@ $(VENV)/kafka/whole: tests/servers/pom.xml | $(VENV)/created
 # What the browser looks at the pages with. Their build brings it, where it isn't there from a source distribution.
 $(AXE): | $(VENV)/installed-test
 	cd backoffice/frontend && PATH='$(abspath $(BIN))':"$$PATH" npm ci --no-progress --loglevel=error
+
+# What installing compiles with, where the machine has none. The tests hold what is compiled to what Python does.
+compiler:
+	@command -v $${CC:-cc} >/dev/null || { \
+		command -v apt-get >/dev/null && test "$$(id -u)" = 0 || { \
+			echo 'make test holds compiled code: it needs a C compiler (cc; package gcc: apt-get install gcc libc6-dev).' >&2; exit 1; }; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
 
 # The browser of the tests, where the machine has none.
 chromium:
