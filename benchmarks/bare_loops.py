@@ -22,15 +22,16 @@ SENT_RECORDS = 1000
 
 def polled(address: str, places: Sequence[tuple[str, int]], records: int) -> Measured:
     """`getmany(3000)` until so many records came, and nothing done with them."""
-    return _alone(_polled, address, places, records)
+    return alone(_polled, address, places, records)
 
 
 def sent(address: str, places: Sequence[tuple[str, int]], records: int, record: tuple[bytes, bytes]) -> Measured:
     """`send_batch` with acks=all, each partition's next batch after its last one was acknowledged."""
-    return _alone(_sent, address, places, records, record)
+    return alone(_sent, address, places, records, record)
 
 
-def _alone(loop: Callable[..., Any], *arguments: object) -> Measured:
+def alone(loop: Callable[..., Any], *arguments: object) -> Measured:
+    """What the coroutine function measures in a process of its own, in which nothing was done before."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(_run, loop, *arguments).result()
 

@@ -122,7 +122,7 @@ async def measure(servers: Servers, what: str, events: int, rounds: int) -> None
     if what == "count":
         await measure_counting(servers, events or 1_000_000, rounds)
     elif what == "relay":
-        await measure_relay(servers, events or 100_000, rounds)
+        await measure_relay(servers, events or 300_000, rounds)
     elif what == "members":
         await measure_members(servers, events or 300_000)
     else:

@@ -12,11 +12,9 @@ import asyncpg
 
 from event_store.connect import open_log, open_outbox
 from event_store.envelope import stamp
-from event_store.log import Log
-from event_store.outbox import Outbox
 from event_store.topics import PARTITIONS
 
-from .bare_loops import sent
+from .bare_loops import alone, sent
 from .measured import Measured, print_ratios
 from .relay import relayed, write_rows
 from .servers import Servers
@@ -37,25 +35,23 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
     (_, key, payload) = next(rows(1))
     record = (key.encode(), stamp(payload, SOURCE, 1))
 
-    async def topics() -> tuple[str, Log]:
+    async def topics() -> str:
         prefix = f"{next(numbers)}."
         log = open_log(f"kafka://{address}/{prefix}")
         for topic, count in PARTITIONS.items():
             await log.create_topic(topic, count)
-        return prefix, log
+        await log.close()
+        return prefix
 
     async def bare() -> Measured:
-        (prefix, log) = await topics()
-        await log.close()
+        prefix = await topics()
         places = [(prefix + tp.topic, tp.partition) for tp in partitions()]
-        return await asyncio.to_thread(sent, address, places, 3 * events, record)
+        return await asyncio.to_thread(sent, address, places, events, record)
 
-    async def ours(opening: Awaitable[Any]) -> Measured:
-        outbox = await opening
-        (_, log) = await topics()
-        done = await relayed(outbox, log, events)
-        await outbox.close()
-        await log.close()
+    async def ours(filling: Awaitable[str]) -> Measured:
+        outbox_url = await filling
+        log_url = f"kafka://{address}/{await topics()}"
+        done = await asyncio.to_thread(alone, _relayed, outbox_url, log_url, events)
         if done.records != events:
             raise SystemExit(f"{done.records} of {events} rows were sent")
         return done
@@ -67,21 +63,38 @@ async def measure_relay(servers: Servers, events: int, rounds: int) -> None:
     await print_ratios(bare, measured, rounds, "row")
 
 
-async def _in_sqlite(folder: Path, events: int) -> Outbox:
-    outbox = open_outbox(f"sqlite+aiosqlite:///{folder / 'commerce.db'}", PARTITIONS)
+async def _relayed(outbox_url: str, log_url: str, events: int) -> Measured:
+    outbox = open_outbox(outbox_url, PARTITIONS)
+    log = open_log(log_url)
+    done = await relayed(outbox, log, events)
+    await outbox.close()
+    await log.close()
+    return done
+
+
+async def _in_sqlite(folder: Path, events: int) -> str:
+    """The address of an outbox with so many rows."""
+    url = f"sqlite+aiosqlite:///{folder / 'commerce.db'}"
+    await _make_lanes(url)
     await asyncio.to_thread(write_rows, folder / "commerce.db", rows(events))
-    return outbox
+    return url
 
 
-async def _in_postgres(servers: Servers, events: int) -> Outbox:
-    url = await servers.new_database()
+async def _make_lanes(url: str) -> None:
     outbox = open_outbox(url, PARTITIONS)
     await outbox.lanes()  # It makes them.
+    await outbox.close()
+
+
+async def _in_postgres(servers: Servers, events: int) -> str:
+    """As `_in_sqlite`."""
+    url = await servers.new_database()
+    await _make_lanes(url)
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     await connection.execute(INSERT, *_columns(rows(events)), time.time_ns() // 1000)
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
-    return outbox
+    return url
 
 
 def _columns(events: Iterable[Row]) -> list[list[Any]]:
