@@ -23,7 +23,6 @@ FRONTEND = Path(__file__).parent / "backoffice" / "frontend"
 DIST = FRONTEND.parent / "static" / "dist"
 MADE_HERE = {"node_modules", "__pycache__"}
 
-
 COMPILED = Path(__file__).parent / "event_store" / "compiled"
 LIBRARY = COMPILED / "reader.so"
 

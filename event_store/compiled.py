@@ -117,7 +117,7 @@ _FUNCTIONS: Mapping[str, tuple[Any, Sequence[Any]]] = {
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def reader() -> ctypes.CDLL | None:
     """Its functions let other threads run. None where nothing was compiled for this machine from these very sources."""
     try:
         found = ctypes.CDLL(str(LIBRARY))

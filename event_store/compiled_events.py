@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from .codec import envelope_class
-from .compiled import ArrowArray, ArrowSchema, Run, address, library
+from .compiled import ArrowArray, ArrowSchema, Run, address, reader
 from .compiled_schema import CompiledSchema, Undeclarable
 from .events import EventType
 from .facts import FACTS, Facts
@@ -92,7 +92,7 @@ class CompiledEvents:
 @lru_cache
 def compiled_events(event_types: tuple[EventType, ...]) -> CompiledEvents | None:
     """None where nothing was compiled, or these types are declared in a way that the compiled code can't be told."""
-    compiled = library()
+    compiled = reader()
     try:
         return None if compiled is None else CompiledEvents(event_types, compiled)
     except Undeclarable:

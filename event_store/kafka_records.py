@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
-from .compiled import address, library
+from .compiled import address, reader
 from .errors import HistoryLost
 from .pieces import Part, Pieces
 from .record import RecordBatch, TopicPartition
@@ -25,7 +25,7 @@ def unpacked(tp: TopicPartition, first_offset: int, summed: bytes) -> RecordBatc
 
     None where there is none, or the batch is empty, compressed, transactional, a control batch, not whole or damaged.
     """
-    compiled = library()
+    compiled = reader()
     (attributes, last, first_ms, latest_ms, count) = _HEAD.unpack_from(summed)
     if compiled is None or attributes & ~_STAMPED_BY_LOG or not 0 < count == last + 1 <= len(summed):
         return None

@@ -40,8 +40,7 @@ class Pieces(Sequence[bytes | None]):
     def of(cls, values: Sequence[bytes | None]) -> Pieces:
         if isinstance(values, Pieces):
             return values
-        sizes = [NONE if value is None else len(value) for value in values]
-        return cls([neighbours(b"".join([value or b"" for value in values]), sizes)])
+        return cls([neighbours(*laid_out(values))])
 
     def __len__(self) -> int:
         return sum(len(part.sizes) for part in self.parts)
@@ -80,6 +79,13 @@ class Pieces(Sequence[bytes | None]):
             found.append(part.slice(max(start, 0), max(stop, 0)))
             (start, stop) = (start - len(part.sizes), stop - len(part.sizes))
         return Pieces(found)
+
+
+def laid_out(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:
+    """The pieces one behind the other, and their sizes: what `neighbours` takes."""
+    if None in pieces:
+        return b"".join([piece or b"" for piece in pieces]), [NONE if piece is None else len(piece) for piece in pieces]
+    return b"".join(pieces), list(map(len, pieces))  # type: ignore[arg-type]
 
 
 def neighbours(text: bytes, sizes: Iterable[int]) -> Part:

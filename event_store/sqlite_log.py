@@ -15,7 +15,7 @@ from pathlib import Path
 from .crash_points import NO_CRASH, CrashPoints
 from .errors import HistoryLost, LogUnavailable, RecordRefused, StorageUnavailable, TopicMismatch, UnknownTopic
 from .log import Bounds
-from .pieces import Pieces, neighbours
+from .pieces import Pieces, laid_out, neighbours
 from .record import MAX_BATCH_RECORDS, Record, RecordBatch, TopicPartition, joined
 from .sqlite_file import SqliteFile, T, Work
 from .sqlite_schema import check_format, create_schema
@@ -109,8 +109,8 @@ class SqliteLog:
         return await self._read(lambda connection: dict(connection.execute(SELECT_TOPICS)))
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
-        (keys, key_sizes) = _joined([record.key for record in records])
-        (bodies, body_sizes) = _joined([record.value for record in records])
+        (keys, key_sizes) = laid_out([record.key for record in records])
+        (bodies, body_sizes) = laid_out([record.value for record in records])
         if (largest := max(body_sizes)) > MAX_STORED_RECORD_BYTES:
             size = f"{largest} bytes, the log takes {MAX_STORED_RECORD_BYTES}"
             raise RecordRefused(body_sizes.index(largest), f"{tp}: a record has {size}")
@@ -210,10 +210,3 @@ def _select_records(connection: sqlite3.Connection, tp: TopicPartition, partitio
         offset = base + stop
     cursor.close()
     return joined(tp, asked.start, parts)
-
-
-def _joined(pieces: Sequence[bytes | None]) -> tuple[bytes, list[int]]:
-    """The pieces in one, and their sizes: -1 for None."""
-    if None in pieces:
-        return b"".join([piece or b"" for piece in pieces]), [-1 if piece is None else len(piece) for piece in pieces]
-    return b"".join(pieces), list(map(len, pieces))  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from backoffice.process_metrics import process_registry
 from backoffice.settings import Settings
 from backoffice.stores import Stores
 from backoffice.tracing import tracing
-from event_store.compiled import library
+from event_store.compiled import reader
 from event_store.crash_points import CrashPoints
 from event_store.pauses import Part
 from event_store.topics import PARTITIONS
@@ -30,7 +30,7 @@ async def run_consumer(settings: Settings, stop: asyncio.Event, turns: LoopTurns
             cache = stores.cache(CacheReport(registry, settings.cache_url))
             report = ConsumerReport(registry, traced, cache.hint)
             cache.begin()
-            if settings.compiled and library() is None:
+            if settings.compiled and reader() is None:
                 report.misses_compiled_code()
             async with (
                 probe(settings.probe_host, settings.consumer_port, registry, report.troubles, turns),

@@ -6,11 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
-#define EXPORTED __declspec(dllexport)
-#else
 #define EXPORTED __attribute__((visibility("default")))
-#endif
 
 typedef struct {
     uint8_t *bytes;

@@ -26,8 +26,9 @@ static const uint8_t *piece(const uint8_t *at, const uint8_t *end, const uint8_t
     return *size > 0 ? at + *size : at;
 }
 
-/* Of `count` records in `bytes`, the first of which begins at `from`: where each one's key and value begin, their sizes, and how much later than the batch's
- * first time it was made, in ms. Its offset must be one more than that of the one before. How many could be read. */
+/* Of `count` records in `bytes`, the first of which begins at `from`: where each one's key and value begin, their sizes,
+ * and how much later than the batch's first time it was made, in ms. Its offset must be one more than that of the one
+ * before. How many could be read. */
 EXPORTED int64_t countinghouse_records(const uint8_t *bytes, int64_t size, int64_t from, int64_t count,
                                        int64_t *key_starts, int64_t *key_sizes, int64_t *value_starts,
                                        int64_t *value_sizes, int64_t *later_ms) {

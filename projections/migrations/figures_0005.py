@@ -1,4 +1,4 @@
-"""Figures are found by their buckets alone: an index by product cost each batch more than all else that it writes."""
+"""Figures are found by their buckets alone: an index by product was most of what a batch of views had to write."""
 
 from event_store.alembic_migration import run_sql_beside
 

@@ -67,10 +67,15 @@ def sources(*packages: str) -> tuple[Source, ...]:
 
 
 @cache
-def tracked_files() -> tuple[Path, ...]:
+def tracked_names() -> tuple[Path, ...]:
     """What is under version control; outside of a clone, what would be."""
     found = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode == 0:
-        return tuple(path for name in found.stdout.splitlines() if (path := ROOT / name).is_file())
+        return tuple(ROOT / name for name in found.stdout.splitlines())
     hidden = {".git", ".venv", "__pycache__", "node_modules"}
-    return tuple(path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.parts))
+    return tuple(path for path in ROOT.rglob("*") if not hidden & set(path.parts))
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    return tuple(path for path in tracked_names() if path.is_file())

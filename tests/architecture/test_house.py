@@ -18,7 +18,7 @@ from event_store.backoff import STOP_TIMEOUT_S
 from event_store.record import MAX_RECORD_BYTES
 from producer_api.decisions import MAX_LINES_BYTES
 from producer_api.http_call import MAX_BODY_BYTES
-from tests.architecture.sources import PACKAGES, ROOT, sources, tracked_files
+from tests.architecture.sources import PACKAGES, ROOT, sources, tracked_files, tracked_names
 from tests.cluster.compose import Service, our_services, read_compose
 
 PASSWORDS = {"POSTGRES_PASSWORD": "canary"}
@@ -119,6 +119,11 @@ def test_sizes_and_times_among_limits_and_decisions_are_those_of_the_code() -> N
         assert f"{size_bytes:,} " in _guarantees()
     assert "ten seconds" in (ROOT / "docs" / "architecture.md").read_text()
     assert STOP_TIMEOUT_S == 10 < Settings.model_fields["stop_grace_s"].default
+
+
+def test_no_tracked_file_is_a_link() -> None:
+    """A link's own text is a path, which none of the tests that read files would see."""
+    assert [path.name for path in tracked_names() if path.is_symlink()] == []
 
 
 def test_no_tracked_file_holds_a_path_of_a_machine_or_the_address_of_a_registry() -> None:

@@ -49,7 +49,7 @@ def reader(event_types: tuple[EventType, ...] = EVENT_TYPES) -> CompiledEvents:
 
 
 def test_it_was_compiled_here() -> None:
-    assert compiled.library() is not None, "nothing was compiled: make test needs a C compiler (cc)"
+    assert compiled.reader() is not None, "nothing was compiled: make test needs a C compiler (cc)"
 
 
 @pytest.mark.parametrize("event_type", samples.NAMES)
@@ -195,10 +195,10 @@ def test_a_type_with_new_bounds_is_read_within_them() -> None:
 @pytest.fixture
 def looked_for_anew() -> Iterator[None]:
     """The library, which is otherwise looked for once a process."""
-    for known in (compiled.library, compiled_events):
+    for known in (compiled.reader, compiled_events):
         known.cache_clear()
     yield
-    for known in (compiled.library, compiled_events):
+    for known in (compiled.reader, compiled_events):
         known.cache_clear()
 
 
@@ -209,7 +209,7 @@ def test_without_compiled_code_everything_is_read_in_python(monkeypatch: pytest.
         patched.setattr(compiled, "LIBRARY", tmp_path / "reader.so")
         assert compiled_events(EVENT_TYPES) is None
         in_python = decode_batch(CODEC, batch)
-        compiled.library.cache_clear()
+        compiled.reader.cache_clear()
         compiled_events.cache_clear()
     assert compiled_events(EVENT_TYPES) is not None
     decoded = decode_batch(CODEC, batch)
@@ -224,7 +224,7 @@ def test_what_was_compiled_from_other_sources_is_not_used(monkeypatch: pytest.Mo
         (tmp_path / path.name).write_bytes(path.read_bytes() + b"\n")
     with monkeypatch.context() as patched:
         patched.setattr(compiled, "SOURCES", tmp_path)
-        assert compiled.library() is None
+        assert compiled.reader() is None
 
 
 def test_the_compiler_has_nothing_to_say(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

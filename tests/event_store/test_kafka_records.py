@@ -119,8 +119,8 @@ def test_without_compiled_code_aiokafka_reads_the_batch(monkeypatch: pytest.Monk
     by_compiled.add(memoryview(raw))
     found = by_compiled.take(10)
     assert isinstance(found.values, Pieces)
-    assert compiled.library() is not None
-    monkeypatch.setattr(kafka_records, "library", lambda: None)
+    assert compiled.reader() is not None
+    monkeypatch.setattr(kafka_records, "reader", lambda: None)
     by_aiokafka = FetchedBatches(TP, BASE)
     by_aiokafka.add(memoryview(raw))
     assert shown(by_aiokafka.take(10)) == shown(found)
