@@ -16,7 +16,7 @@ from .codec import Draft
 from .memory_lanes import LaneRows, Row
 from .memory_leases import LeaseTable
 from .memory_news import News
-from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRows, DeadRow, Lane, LaneStatus, newest_for
+from .outbox import MAX_PASS_ROWS, Acknowledgement, ClaimedRow, ClaimedRows, DeadRow, Lane, LaneStatus, newest_for
 from .record import TopicPartition
 from .topics import newest_versions, partitions_of, remembered_partition_for
 
@@ -108,6 +108,16 @@ class MemoryOutbox:
             if rows is not None:
                 rows.acknowledge(one.sequence, one.offset)
         await asyncio.sleep(0)
+
+    async def advance(self, done: Acknowledgement, most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRow]:
+        await asyncio.sleep(0)
+        rows = self._held(done.lane)
+        if rows is None:
+            return []
+        rows.acknowledge(done.sequence, done.offset)
+        claimed = rows.claim(most)
+        await asyncio.sleep(0)
+        return claimed
 
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
         await asyncio.sleep(0)

@@ -150,6 +150,10 @@ class Outbox(Protocol):
         """Moves each lane forward, in one transaction; a lane whose lease was lost is left as it is."""
         ...
 
+    async def advance(self, done: Acknowledgement, most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRow]:
+        """Acknowledges, and claims the lane's next rows, in one transaction; none where the lane was lost."""
+        ...
+
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None: ...
 
     async def bury(self, lane: Lane, sequence: int, reason: str, withheld: Draft) -> None:

@@ -7,10 +7,8 @@ source in a later statement: so what it then finds stays as it is until it has c
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from . import postgres_leases
@@ -30,6 +28,7 @@ from .outbox import (
     newest_for,
 )
 from .outbox_statements import COUNT_LANES, SELECT_DEAD, SELECT_SOURCE, SELECT_UNSENT, SELECT_WITH_WORK
+from .postgres_claims import drawn, lock, next_rows
 from .postgres_database import PostgresDatabase, columns_of, rows_changed, storable
 from .postgres_outbox_statements import (
     ACKNOWLEDGE,
@@ -37,24 +36,20 @@ from .postgres_outbox_statements import (
     CHANNEL,
     CLEAN,
     DELETE_SENT,
-    DRAW,
     INSERT_LANES,
     INSERT_ONCE,
     INSERT_ROWS,
     INSERT_SOURCE,
     LOCK_EVERY_LANE,
-    LOCK_LANES,
     NOTE_FAILURE,
     RECORD_DEAD,
     RESTART,
     SCHEMA,
-    SELECT_CLAIMED,
     SELECT_IS_WRITTEN,
     SELECT_LANES,
     SELECT_NAMES,
     SELECT_ROWS_BETWEEN,
     SELECT_STATUS,
-    SHARE_EPOCHS,
     WRITE_AGAIN,
 )
 from .record import TopicPartition
@@ -67,6 +62,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "PostgresOutbox", "is_written", "lane_status", "partitions", "prepare", "write"]
 
+MOST_CONNECTIONS = 4
+"""Enough to keep a server busy with crowded lanes. With more at once, each row takes longer on both sides."""
 MAX_LANE_CHANGES = 10
 """How often lanes may be added while rows are written, before that is given up."""
 
@@ -123,12 +120,11 @@ class PostgresOutbox:
 
     def __init__(self, url: str, topics: Mapping[str, int], crash_points: CrashPoints = NO_CRASH) -> None:
         self._lanes: dict[str, int] = {}
-        self._is_crowded = False
-        """Whether the last claim was full: the next one is made by two sessions at once, of half of the lanes each."""
         self._topics = topics
         self._database = PostgresDatabase(
             url,
             channel=CHANNEL,
+            most_connections=MOST_CONNECTIONS,
             prepare=self._prepare,
             before_commit=lambda: crash_points.passing("outbox.before_commit"),
             after_commit=lambda: crash_points.passing("outbox.after_commit"),
@@ -175,21 +171,12 @@ class PostgresOutbox:
         wanted = [lane for lane in lanes if lane.tp in with_work]
         if not wanted:
             return []
-        halves = [wanted[::2], wanted[1::2]] if self._is_crowded else [wanted]
-        claims = [self._database.transaction(partial(_claim, lanes=half, most=most)) for half in halves if half]
-        claimed: list[ClaimedRows] = []
-        ended = await asyncio.gather(*claims, return_exceptions=True)  # None goes on after we have said how it ended.
-        for one in ended:
-            if isinstance(one, BaseException):
-                raise one
-            claimed += one
-        self._is_crowded = any(len(one.rows) >= most for one in claimed)
-        return claimed
+        return await self._database.transaction(partial(next_rows, lanes=wanted, most=most))
 
     async def acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         async def move(connection: Connection) -> None:
             last = {one.lane.tp: one for one in sorted(acknowledgements, key=lambda one: one.sequence)}
-            locked = await _lock(connection, [one.lane for one in last.values()])
+            locked = await lock(connection, [one.lane for one in last.values()])
             rows = [(locked[tp]["id"], one.sequence, one.offset) for tp, one in last.items() if tp in locked]
             if rows:
                 await connection.execute(ACKNOWLEDGE, *columns_of(rows))
@@ -197,16 +184,26 @@ class PostgresOutbox:
         if acknowledgements:
             await self._database.transaction(move)
 
+    async def advance(self, done: Acknowledgement, most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRow]:
+        async def move(connection: Connection) -> Sequence[ClaimedRow]:
+            for row in (await lock(connection, [done.lane])).values():
+                await connection.execute(ACKNOWLEDGE, [row["id"]], [done.sequence], [done.offset])
+                standing = (row["id"], row["next_sequence"], max(row["acknowledged"], done.sequence))
+                return (await drawn(connection, [standing], most)).get(row["id"], [])
+            return []
+
+        return await self._database.transaction(move)
+
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
         async def note(connection: Connection) -> None:
-            for row in (await _lock(connection, [lane])).values():
+            for row in (await lock(connection, [lane])).values():
                 await connection.execute(NOTE_FAILURE, row["id"], storable(error[:1000]), int(retry_in_s * 1e6))
 
         await self._database.transaction(note)
 
     async def bury(self, lane: Lane, sequence: int, reason: str, withheld: Draft) -> None:
         async def move(connection: Connection) -> None:
-            for row in (await _lock(connection, [lane])).values():
+            for row in (await lock(connection, [lane])).values():
                 await connection.execute(RECORD_DEAD, row["id"], sequence, storable(reason[:1000]))
                 await connection.execute(BURY, row["id"], sequence, withheld.event_id, withheld.payload)
 
@@ -269,31 +266,3 @@ def _lane(epochs: Mapping[str, int], row: asyncpg.Record) -> Lane | None:
     if epoch is None:
         return None
     return Lane(tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures)
-
-
-async def _lock(connection: Connection, lanes: Sequence[Lane]) -> dict[TopicPartition, asyncpg.Record]:
-    """Locks the rows of the lanes and returns those that may be acted for: by their lease's epoch, and their source."""
-    rows = await connection.fetch(LOCK_LANES, *columns_of(lane.tp for lane in lanes))
-    leases = await connection.fetch(SHARE_EPOCHS, [lease_of(lane.tp) for lane in lanes])
-    stand = {(row["name"], row["epoch"], row["source"]) for row in leases}
-    mine = {lane.tp for lane in lanes if (lease_of(lane.tp), lane.epoch, lane.source) in stand}
-    locked = {TopicPartition(row["topic"], row["number"]): row for row in rows}
-    return {tp: row for tp, row in locked.items() if tp in mine}
-
-
-async def _claim(connection: Connection, lanes: Sequence[Lane], most: int) -> list[ClaimedRows]:
-    locked = await _lock(connection, lanes)
-    rooms = [
-        (row["id"], row["next_sequence"], most - (row["next_sequence"] - 1 - row["acknowledged"]))
-        for row in locked.values()
-    ]
-    drawing = [one for one in rooms if one[2] > 0]
-    drawn = await connection.fetch(DRAW, *columns_of(drawing)) if drawing else []
-    # Lanes that stood still with rows on their way: theirs begin with those.
-    on_their_way = [row for row in locked.values() if row["acknowledged"] < row["next_sequence"] - 1]
-    still = {row["id"]: row["acknowledged"] for row in on_their_way}
-    older = await connection.fetch(SELECT_CLAIMED, *columns_of(still.items()), most) if still else []
-    claimed = [*(row for row in drawn if row["lane"] not in still), *older]
-    rows = {lane: [ClaimedRow(*row[1:]) for row in group] for lane, group in groupby(claimed, lambda row: row["lane"])}
-    ids = {tp: row["id"] for tp, row in locked.items()}
-    return [ClaimedRows(lane, rows[ids[lane.tp]]) for lane in lanes if ids.get(lane.tp) in rows]

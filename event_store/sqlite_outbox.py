@@ -39,16 +39,15 @@ from .outbox_statements import (
 )
 from .record import TopicPartition
 from .revisions import LEASES, OUTBOX
+from .sqlite_claims import next_rows, source_of
 from .sqlite_connection import Connection
 from .sqlite_file import SqliteFile
 from .sqlite_outbox_statements import (
     ACKNOWLEDGE,
     BURY,
-    CLAIM,
     DELETE_CLAIMED,
     DELETE_ROW,
     DELETE_SENT,
-    DRAW,
     INSERT_LANE,
     INSERT_ONCE,
     INSERT_ROW,
@@ -57,16 +56,13 @@ from .sqlite_outbox_statements import (
     NOTE_FAILURE,
     RECORD_DEAD,
     SCHEMA,
-    SELECT_CLAIMED,
     SELECT_CLEANABLE,
-    SELECT_LANE,
     SELECT_LANE_IDS,
     SELECT_LANES,
     SELECT_LAST_LANE,
     SELECT_ROWS_BETWEEN,
     SELECT_STATUS,
     WAIT_AGAIN,
-    WAIT_NO_MORE,
     WRITE_AGAIN,
 )
 from .sqlite_schema import open_tables
@@ -154,14 +150,14 @@ class SqliteOutbox:
         return await self._file.write(once)
 
     async def source(self) -> str:
-        return await self._file.read(_source)
+        return await self._file.read(source_of)
 
     async def hold_lanes(self, owner: str, ttl_s: float) -> Sequence[Lane]:
         def hold(connection: sqlite3.Connection) -> list[Lane]:
             rows = connection.execute(SELECT_LANES).fetchall()
             lanes = {lease_of(TopicPartition(row[1], row[2])): row for row in rows}
             held = sqlite_leases.take(connection, list(lanes), owner, ttl_s)
-            source = _source(connection)
+            source = source_of(connection)
             return [_lane(source, lease.epoch, lanes[lease.name]) for lease in held]
 
         return await self._file.write(hold)
@@ -178,16 +174,22 @@ class SqliteOutbox:
         wanted = [lane for lane in lanes if lane.tp in with_work]
         if not wanted:
             return []
-        claimed = await self._file.write(lambda connection: [_claim(connection, lane, most) for lane in wanted])
-        return [rows for rows in claimed if rows is not None and rows.rows]
+
+        def draw(connection: sqlite3.Connection) -> list[ClaimedRows]:
+            return [ClaimedRows(lane, next_rows(connection, lane, most)) for lane in wanted]
+
+        return [one for one in await self._file.write(draw) if one.rows]
 
     async def acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
-        rows = [
-            {"topic": one.lane.tp.topic, "number": one.lane.tp.partition, "lease": lease_of(one.lane.tp)}
-            | {"epoch": one.lane.epoch, "sequence": one.sequence, "offset": one.offset, "source": one.lane.source}
-            for one in acknowledgements
-        ]
+        rows = [_values(one) for one in acknowledgements]
         await self._file.write(lambda connection: connection.executemany(ACKNOWLEDGE, rows).rowcount)
+
+    async def advance(self, done: Acknowledgement, most: int = MAX_PASS_ROWS) -> Sequence[ClaimedRow]:
+        def move(connection: sqlite3.Connection) -> Sequence[ClaimedRow]:
+            connection.execute(ACKNOWLEDGE, _values(done))
+            return next_rows(connection, done.lane, most)
+
+        return await self._file.write(move)
 
     async def note_failure(self, lane: Lane, error: str, retry_in_s: float) -> None:
         values = {"topic": lane.tp.topic, "number": lane.tp.partition, "lease": lease_of(lane.tp)}
@@ -251,7 +253,7 @@ class SqliteOutbox:
                 connection.execute(statement)
             connection.execute(RESTART_LANES)
             connection.execute(NEXT_INCARNATION)
-            return _source(connection)
+            return source_of(connection)
 
         return await self._file.write(restart)
 
@@ -262,31 +264,13 @@ class SqliteOutbox:
         await self._file.close()
 
 
-def _source(connection: sqlite3.Connection) -> str:
-    source: str = connection.execute(SELECT_SOURCE).fetchone()[0]
-    return source
-
-
 def _lane(source: str, epoch: int, row: tuple[int, str, int, int, int, int, int, int]) -> Lane:
     (_, topic, number, next_sequence, acknowledged, acknowledged_offset, retry_us, failures) = row
     tp = TopicPartition(topic, number)
     return Lane(tp, source, epoch, next_sequence, acknowledged, acknowledged_offset, max(0.0, retry_us / 1e6), failures)
 
 
-def _claim(connection: sqlite3.Connection, lane: Lane, most: int) -> ClaimedRows | None:
-    if not sqlite_leases.is_current(connection, lease_of(lane.tp), lane.epoch) or lane.source != _source(connection):
-        return None
-    (lane_id, next_sequence, acknowledged) = connection.execute(SELECT_LANE, lane.tp).fetchone()
-    room = most - (next_sequence - 1 - acknowledged)
-    if room > 0:
-        _draw(connection, {"lane": lane_id, "next_sequence": next_sequence, "room": room})
-    wanted = {"lane": lane_id, "acknowledged": acknowledged, "most": most}
-    return ClaimedRows(lane, list(map(ClaimedRow._make, connection.execute(SELECT_CLAIMED, wanted).fetchall())))
-
-
-def _draw(connection: sqlite3.Connection, values: dict[str, int]) -> None:
-    """Gives the lane's oldest waiting rows its next sequences."""
-    drawn = connection.execute(CLAIM, values).rowcount
-    if drawn:
-        connection.execute(WAIT_NO_MORE, values)
-        connection.execute(DRAW, {**values, "drawn": drawn})
+def _values(done: Acknowledgement) -> dict[str, object]:
+    lane = done.lane
+    values = {"topic": lane.tp.topic, "number": lane.tp.partition, "lease": lease_of(lane.tp), "epoch": lane.epoch}
+    return values | {"source": lane.source, "sequence": done.sequence, "offset": done.offset}

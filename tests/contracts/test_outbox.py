@@ -154,6 +154,32 @@ async def test_an_acknowledgement_that_comes_again_or_late_moves_nothing_back(ou
     assert (again.acknowledged, again.acknowledged_offset) == (3, 41)
 
 
+async def test_who_acknowledges_and_goes_on_gets_the_next_rows(outbox: Outbox, write: Write) -> None:
+    drafts = [paid() for _ in range(5)]
+    await write(drafts)
+    lane = await lane_of(outbox)
+    await claimed(outbox, lane, 2)
+    assert places(await outbox.advance(Acknowledgement(lane, 2, 41), 2)) == numbered(drafts)[2:4]
+    again = await lane_of(outbox)
+    assert (again.acknowledged, again.acknowledged_offset, again.next_sequence) == (2, 41, 5)
+    assert places(await outbox.advance(Acknowledgement(lane, 4, 43), 2)) == numbered(drafts)[4:]
+    assert await outbox.advance(Acknowledgement(lane, 5, 44), 2) == []
+    status = await status_of(outbox)
+    assert (status.ready, status.claimed, status.failed, status.sent) == (0, 0, 0, 5)
+
+
+async def test_who_goes_on_begins_with_what_is_on_its_way_already(outbox: Outbox, write: Write) -> None:
+    drafts = [paid() for _ in range(7)]
+    await write(drafts)
+    lane = await lane_of(outbox)
+    await claimed(outbox, lane, 4)
+    assert places(await outbox.advance(Acknowledgement(lane, 2, 1), 4)) == numbered(drafts)[2:6]
+    assert places(await outbox.advance(Acknowledgement(lane, 1, 0), 4)) == numbered(drafts)[2:6], (
+        "late, and no step back"
+    )
+    assert (await lane_of(outbox)).acknowledged == 2
+
+
 async def test_acknowledgements_of_several_lanes_go_together(outbox: Outbox, write: Write) -> None:
     await write([*(listed(f"product {number}") for number in range(20)), paid()])
     held = await outbox.hold_lanes("relay", LONG_S)

@@ -36,8 +36,12 @@ async def test_a_relay_that_lost_its_lane_acknowledges_nothing_of_it(
     outbox: Outbox, write: Write, elapse: Elapse
 ) -> None:
     await write([paid()])
-    await outbox.acknowledge([Acknowledgement(await lane_lost(outbox, elapse), 1, 7)])
+    lost = await lane_lost(outbox, elapse)
+    await outbox.acknowledge([Acknowledgement(lost, 1, 7)])
     assert (await status_of(outbox)).sent == 0
+    await write([paid()])
+    assert await outbox.advance(Acknowledgement(lost, 1, 7)) == []
+    assert ((await status_of(outbox)).sent, (await status_of(outbox)).ready) == (0, 1)
 
 
 async def test_a_lost_lane_keeps_no_other_lane_from_being_acknowledged(
@@ -244,6 +248,7 @@ async def test_what_an_earlier_incarnation_sent_counts_for_nothing_in_the_next(o
     await outbox.reincarnate([])
     await claimed(outbox, await lane_of(outbox))
     await outbox.acknowledge([Acknowledgement(lane, 2, 1)])
+    assert await outbox.advance(Acknowledgement(lane, 2, 1)) == []
     assert (await status_of(outbox)).sent == 0
 
 

@@ -9,14 +9,12 @@ import asyncpg
 import pytest
 
 from event_store.errors import StorageUnavailable
-from event_store.outbox import Acknowledgement, ClaimedRow, Lane
+from event_store.outbox import Acknowledgement, ClaimedRow
 from event_store.outbox_statements import SELECT_WITH_WORK
 from event_store.postgres_outbox import PostgresOutbox, partitions, write
 from event_store.postgres_outbox_statements import DRAW, LOCK_EVERY_LANE, RESTART
-from event_store.record import TopicPartition
-from event_store.topics import partitions_of
 from tests.contracts.conftest import LANES
-from tests.contracts.outbox_rows import LONG_S, ORDERS, claimed, lane_of, listed, numbered, paid, places, status_of
+from tests.contracts.outbox_rows import LONG_S, ORDERS, claimed, lane_of, numbered, paid, places, status_of
 from tests.opened import closed_at_the_end
 
 Open = Callable[[], PostgresOutbox]
@@ -24,10 +22,6 @@ BLOCKED_S = 0.2
 MOMENTS = 60
 LONGEST_S = 0.4
 """Half of it is more than a pass takes on a new connection."""
-CLAIMED_BY = """
-SELECT c.xmin::text AS xmin FROM outbox_claimed AS c JOIN outbox_lane AS l ON l.id = c.lane
-WHERE l.topic = $1 AND l.number = $2 AND c.sequence = $3
-"""
 CUT_OFF = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -149,22 +143,23 @@ async def test_looking_for_rows_and_claiming_them_reads_no_table_from_end_to_end
     assert "Seq Scan on outbox_waiting" not in plan
 
 
-@pytest.mark.parametrize(("tps", "most"), [([ORDERS], 5), (partitions_of(LANES), 1)], ids=["one lane", "crowded lanes"])
+@pytest.mark.parametrize("goes_on", [False, True], ids=["pass by pass", "going on"])
 async def test_a_pass_broken_off_at_any_moment_draws_no_sequence_twice_and_loses_no_row(
-    outbox: PostgresOutbox, writer: asyncpg.Connection[asyncpg.Record], tps: list[TopicPartition], most: int
+    outbox: PostgresOutbox, writer: asyncpg.Connection[asyncpg.Record], *, goes_on: bool
 ) -> None:
-    """Lanes that are crowded are claimed by two sessions at once, of which either may be cut off."""
-    drafts = [paid() if len(tps) == 1 or number % 3 else listed(f"{number}") for number in range(3 * MOMENTS)]
-    lanes = [lane for lane in await outbox.hold_lanes("relay", LONG_S) if lane.tp in tps]
-    log: dict[tuple[TopicPartition, int], str] = {}
+    drafts = [paid() for _ in range(3 * MOMENTS)]
+    lane = await lane_of(outbox)
+    log: dict[int, str] = {}
 
     async def one_pass() -> None:
-        done = []
-        for claim in await outbox.claim(lanes, most):
-            for row in claim.rows:
-                assert log.setdefault((claim.lane.tp, row.sequence), row.event_id) == row.event_id
-            done.append(Acknowledgement(claim.lane, claim.rows[-1].sequence, 0))
-        await outbox.acknowledge(done)
+        rows: Sequence[ClaimedRow] = await claimed(outbox, lane, 2 if goes_on else 5)
+        while rows:
+            for sequence, event_id in places(rows):
+                assert log.setdefault(sequence, event_id) == event_id
+            done = Acknowledgement(lane, rows[-1].sequence, 0)
+            if not goes_on:
+                return await outbox.acknowledge([done])
+            rows = await outbox.advance(done, 2)
 
     for moment in range(MOMENTS):
         await _patiently(outbox.write, drafts[3 * moment : 3 * moment + 3])
@@ -178,33 +173,9 @@ async def test_a_pass_broken_off_at_any_moment_draws_no_sequence_twice_and_loses
         assert outcome is None or isinstance(outcome, StorageUnavailable | asyncio.CancelledError)
     while len(log) < len(drafts):
         await _patiently(one_pass)
+    assert sorted(log) == list(range(1, len(drafts) + 1))
     assert sorted(log.values()) == sorted(draft.event_id for draft in drafts)
-    for tp in tps:
-        sequences = sorted(sequence for where, sequence in log if where == tp)
-        assert sequences == list(range(1, len(sequences) + 1))
-        assert (await status_of(outbox, tp)).sent == len(sequences)
-
-
-async def test_lanes_that_are_crowded_are_claimed_by_two_sessions_at_once(outbox: PostgresOutbox) -> None:
-    await outbox.write([listed(f"product {number}") for number in range(20)])
-    held = await outbox.hold_lanes("relay", LONG_S)
-    assert len(await _sessions_of(outbox, held, most=1000)) == 1
-    await outbox.write([listed(f"product {number}") for number in range(20)])
-    assert len(await _sessions_of(outbox, held, most=1)) == 1, "nothing was known of it before"
-    assert len(await _sessions_of(outbox, held, most=1)) == 2
-    for one in await outbox.claim(held, 1000):
-        await outbox.acknowledge([Acknowledgement(one.lane, one.rows[-1].sequence, 0)])
-    await outbox.write([listed(f"product {number}") for number in range(20)])
-    assert len(await _sessions_of(outbox, held, most=1000)) == 1
-
-
-async def _sessions_of(outbox: PostgresOutbox, lanes: Sequence[Lane], most: int) -> list[str]:
-    """The transactions that claimed what is claimed now, before it is acknowledged."""
-    claims = await outbox.claim(lanes, most)
-    await outbox.acknowledge([Acknowledgement(one.lane, one.rows[-1].sequence, 0) for one in claims])
-    names = [(one.lane.tp, one.rows[-1].sequence) for one in claims]
-    found = [await outbox._database.rows(CLAIMED_BY, *tp, sequence) for tp, sequence in names]
-    return sorted({str(row["xmin"]) for (row,) in found})
+    assert (await status_of(outbox)).sent == len(drafts)
 
 
 async def _patiently(call: Callable[..., Awaitable[None]], *values: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 
@@ -247,21 +248,32 @@ class _Away(MemoryLog):
         return await super().append(tp, records)
 
 
+@dataclass(slots=True)
+class _Replaceable:
+    """What stands at the log's address."""
+
+    log: MemoryLog
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
+
+
 def test_a_log_made_anew_between_two_passes_is_found_out_by_the_first_rows_that_it_takes() -> None:
     async def made_anew(line: Line) -> None:
-        relay = line.relay()
+        log = _Replaceable(line.log)
+        relay = line.relay(log=log)
         line.write(views(3))
         await relay.pass_once()
-        relay.log = MemoryLog(line.now_us)
+        log.log = MemoryLog(line.now_us)
         for topic, partitions in TOPICS.items():
-            await relay.log.create_topic(topic, partitions)
+            await log.log.create_topic(topic, partitions)
         line.write(views(2))
         for _ in range(3):
             await relay.pass_once()
         [lane] = [one for one in await line.outbox.lanes() if one.sent]
         assert lane.sent == 3
         assert "Restore the log" in (lane.error or "")
-        assert (await relay.log.bounds([lane.tp]))[lane.tp].end == 2
+        assert (await log.log.bounds([lane.tp]))[lane.tp].end == 2
 
     in_virtual_time(made_anew)
 

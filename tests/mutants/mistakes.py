@@ -32,6 +32,7 @@ COMMUTE = "tests/contracts/test_figures_commute.py::"
 COMPILED = "tests/event_store/test_compiled_events.py::"
 DECODED = "tests/event_store/test_decoded_batch.py::"
 PAUSES = "tests/laws/test_pauses.py::"
+CROWDED = "tests/laws/test_crowded_lanes.py::"
 AWAY = "tests/laws/test_relay.py::test_a_lane_whose_log_is_away_is_tried_again_and_sent_only_when_the_log_says_so"
 
 MISTAKES = (
@@ -139,7 +140,7 @@ MISTAKES = (
         "a lane that failed is never tried again",
         (
             Replacement(
-                "event_store/relay.py",
+                "event_store/held_lanes.py",
                 "        self._retry_at[lane.tp] = self.clock() + wait_s\n",
                 '        self._retry_at[lane.tp] = float("inf")\n',
             ),
@@ -184,6 +185,30 @@ MISTAKES = (
             ),
         ),
         (PAUSES + "test_a_paused_relay_sends_nothing_keeps_its_leases_and_then_sends_everything_once",),
+    ),
+    Mistake(
+        "a crowded lane goes on though an operator paused the relay",
+        (
+            Replacement(
+                "event_store/relay.py",
+                "            if stop.is_set() or self.pause.is_paused:\n",
+                "            if stop.is_set():\n",
+            ),
+        ),
+        (CROWDED + "test_a_pause_holds_up_what_waits_in_a_crowded_lane",),
+        simulated=False,
+    ),
+    Mistake(
+        "a crowded lane goes on though the log is to be looked at again",
+        (
+            Replacement(
+                "event_store/held_lanes.py",
+                "_mark(held) == _mark(lane) and _mark(lane) in self._checked else None\n",
+                "_mark(held) == _mark(lane) else None\n",
+            ),
+        ),
+        (CROWDED + "test_a_crowded_lane_goes_no_further_once_the_database_may_be_an_older_copy",),
+        simulated=False,
     ),
     Mistake(
         "a consumer that an operator paused goes on counting",

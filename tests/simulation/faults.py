@@ -30,10 +30,10 @@ class Fate(StrEnum):
 
 
 WRITES = frozenset(
-    "append commit acknowledge note_failure claim hold_lanes take take_over release accept switch begin_generation "
-    "abandon bury redrive clean note_stop note_positions create_topic".split()
+    "append commit acknowledge advance note_failure claim hold_lanes take take_over release accept switch "
+    "begin_generation abandon bury redrive clean note_stop note_positions create_topic".split()
 )
-LATE_WRITES = frozenset({"append", "commit", "acknowledge"})
+LATE_WRITES = frozenset({"append", "commit", "acknowledge", "advance"})
 """What a server may still do for a client that has given up. (The rest is one short statement.)"""
 
 

@@ -75,6 +75,8 @@ class Watch:
             return lambda result: self._log_grew(args[0])
         if name == "acknowledge":
             return self._acknowledging(place, args[0])
+        if name == "advance":
+            return self._acknowledging(place, [args[0]])
         if name == "hold_lanes":
             return lambda result: self._lanes_held(place, result)
         if name == "commit":

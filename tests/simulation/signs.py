@@ -33,5 +33,6 @@ class ClaimsUnpaused:
         self._pause = pause
 
     def __getattr__(self, name: str) -> Any:
-        assert name != "claim" or not self._pause.is_paused, "rows are claimed although the relay is paused"
+        is_claim = name in {"claim", "advance"}
+        assert not (is_claim and self._pause.is_paused), "rows are claimed although the relay is paused"
         return getattr(self._outbox, name)
