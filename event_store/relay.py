@@ -125,9 +125,8 @@ class Relay:
         await self._begin(stop)
         together = [one for one in self._sending.values() if not one.is_crowded]
         if together:
-            await self._some_end(
-                asyncio.FIRST_COMPLETED, self.settings.poll_s
-            )  # One that takes long holds up no other.
+            # One that takes long holds up no other.
+            await self._some_end(asyncio.FIRST_COMPLETED, self.settings.poll_s)
             self._gather.took(self.clock() - self._resumed_at)
         else:
             await self._wait(stop)
