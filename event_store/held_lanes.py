@@ -42,8 +42,7 @@ class HeldLanes:
 
     def as_it_stands(self, lane: Lane) -> Lane | None:
         """What is known of it by now; None where it isn't held as it was, or is to be checked again."""
-        held = self._lanes.get(lane.tp)
-        return held if held is not None and _mark(held) == _mark(lane) and _mark(lane) in self._checked else None
+        return self._held(lane) if _mark(lane) in self._checked else None
 
     def look_again(self) -> None:
         """Every lane's tail is checked before more of it is sent."""
@@ -85,9 +84,12 @@ class HeldLanes:
 
     def _keep(self, lane: Lane) -> None:
         """What became of a lane, if it is still held as it was when its rows were claimed."""
-        held = self._lanes.get(lane.tp)
-        if held is not None and _mark(held) == _mark(lane):
+        if self._held(lane) is not None:
             self._lanes[lane.tp] = lane
+
+    def _held(self, lane: Lane) -> Lane | None:
+        held = self._lanes.get(lane.tp)
+        return held if held is not None and _mark(held) == _mark(lane) else None
 
     async def _is_sound(self, lane: Lane) -> bool:
         """Whether the lane may be sent: checked against the log's tail once for each epoch in which we hold it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -50,8 +50,7 @@ class _Sending:
     """A lane's rows on their way."""
 
     rows: int
-    is_crowded: bool
-    """Whether the lane goes on by itself when they have arrived."""
+    """That set out first; where they were as many as may, the lane goes on by itself when they have arrived."""
     task: asyncio.Task[Acknowledgement | None]
 
 
@@ -123,14 +122,14 @@ class Relay:
     async def _go_on(self, stop: asyncio.Event) -> None:
         """Until a lane's rows have arrived, or something is due."""
         await self._begin(stop)
-        together = [one for one in self._sending.values() if not one.is_crowded]
+        together = [one.rows for one in self._sending.values() if one.rows < self.settings.max_pass_rows]
         if together:
             # One that takes long holds up no other.
             await self._some_end(asyncio.FIRST_COMPLETED, self.settings.poll_s)
             self._gather.took(self.clock() - self._resumed_at)
         else:
             await self._wait(stop)
-        if self._sending and sum(one.rows for one in together) < self.settings.max_pass_rows:
+        if self._sending and sum(together) < self.settings.max_pass_rows:
             await sleep_unless(stop, self._gather.seconds)
         self._resumed_at = self.clock()
         await self._acknowledge()
@@ -138,18 +137,17 @@ class Relay:
     async def _begin(self, stop: asyncio.Event) -> None:
         """Puts on its way what waits in lanes of which nothing is, unless an operator holds it there."""
         await self._held.renew(self._sending)
-        claimed = [] if self.pause.is_paused else await self._claim()
+        lanes = self._held.to_send(self._sending)
+        claimed = [] if self.pause.is_paused else await self.outbox.claim(lanes, self.settings.max_pass_rows)
         if claimed:
             self.crash_points.passing("relay.after_claim")
         elif not self._sending:
             await self._clean()
         for rows in claimed:
-            is_crowded = len(rows.rows) >= self.settings.max_pass_rows
-            carrying = self._carry(rows, stop) if is_crowded else self._send(rows)
-            self._sending[rows.lane.tp] = _Sending(len(rows.rows), is_crowded, asyncio.create_task(carrying))
+            self._sending[rows.lane.tp] = _Sending(len(rows.rows), asyncio.create_task(self._carry(rows, stop)))
 
     async def _carry(self, rows: ClaimedRows, stop: asyncio.Event) -> Acknowledgement | None:
-        """Sends a crowded lane by itself until it no longer is: then one lane is claimed while another is sent."""
+        """Sends the rows and, while the lane is crowded, the next: so one lane is claimed while another is sent."""
         while True:
             done = await self._send(rows)
             lane = self._held.as_it_stands(rows.lane)
@@ -163,9 +161,6 @@ class Relay:
             if not rows.rows:
                 return None
             self.crash_points.passing("relay.after_claim")
-
-    async def _claim(self) -> Sequence[ClaimedRows]:
-        return await self.outbox.claim(self._held.to_send(self._sending), self.settings.max_pass_rows)
 
     async def _settled(self) -> None:
         """Returns when nothing is on its way."""

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from event_store.backoff import Backoff
-from event_store.errors import StorageUnavailable
 from event_store.memory_log import MemoryLog
-from event_store.memory_outbox import MemoryOutbox
-from event_store.outbox import ClaimedRows, Lane
 from event_store.pause_watch import PauseWatch
 from event_store.record import Record, TopicPartition
 from event_store.relay import Relay
 
 from .line import TOPICS, Line, in_virtual_time, views
 from .test_pauses import HELD, OBEYED_S, Sign
+from .test_relay import Interrupted
 
 ROWS = 2
 """Of a lane, on their way together."""
@@ -28,7 +26,6 @@ class _Slow(MemoryLog):
     """Takes a while for the rows of one product."""
 
     slow: TopicPartition | None = None
-    reads = 0
 
     async def append(self, tp: TopicPartition, records: Sequence[Record]) -> int:
         if tp == self.slow:
@@ -108,20 +105,9 @@ def test_a_pause_holds_up_what_waits_in_a_crowded_lane() -> None:
     in_virtual_time(paused)
 
 
-class _Copied(MemoryOutbox):
-    """Whoever looks for rows is told that the database is away; a lane that goes on doesn't notice."""
-
-    is_away = False
-
-    async def claim(self, lanes: Sequence[Lane], most: int = 1000) -> Sequence[ClaimedRows]:
-        if self.is_away:
-            raise StorageUnavailable("the connection broke")
-        return await super().claim(lanes, most)
-
-
 def test_a_crowded_lane_goes_no_further_once_the_database_may_be_an_older_copy() -> None:
     async def put_back(line: Line) -> None:
-        line.outbox = outbox = _Copied(TOPICS, line.now_us)
+        line.outbox = outbox = Interrupted(TOPICS, line.now_us)
         long_s = 4.0 * SENT_IN_S
         (relay, tp) = await _crowded(line, Backoff(long_s, long_s))
         stop = asyncio.Event()
@@ -130,10 +116,10 @@ def test_a_crowded_lane_goes_no_further_once_the_database_may_be_an_older_copy()
         copy = outbox.export()
         await asyncio.sleep(2.0 * SENT_IN_S)
         outbox.restore(copy)
-        outbox.is_away = True
+        outbox.away = True  # For who looks for rows; the lane that goes on doesn't notice.
         line.write(views(1, "teapot"))
         await asyncio.sleep(0.1 * SENT_IN_S)
-        outbox.is_away = False
+        outbox.away = False
         await asyncio.sleep(10.0 * SENT_IN_S)
         assert line.observed.stops
         assert len([one for one in line.log._partitions[tp].values if one]) == 4 * ROWS

@@ -203,7 +203,7 @@ def test_a_database_put_back_under_a_running_relay_is_found_out() -> None:
     """Whoever puts it back breaks the relay's connections; the same lease and epoch may be in the copy."""
 
     async def put_back(line: Line) -> None:
-        outbox = _Interrupted(TOPICS, line.now_us)
+        outbox = Interrupted(TOPICS, line.now_us)
         stop = asyncio.Event()
         running = asyncio.create_task(line.relay(outbox=outbox).run(stop))
         outbox.write([line.codec.draft(one, line.noon) for one in views(3)])
@@ -226,7 +226,7 @@ def test_a_database_put_back_under_a_running_relay_is_found_out() -> None:
     in_virtual_time(put_back)
 
 
-class _Interrupted(MemoryOutbox):
+class Interrupted(MemoryOutbox):
     away = False
 
     async def claim(self, lanes: Sequence[Lane], most: int = 1000) -> Sequence[ClaimedRows]:

@@ -203,8 +203,8 @@ MISTAKES = (
         (
             Replacement(
                 "event_store/held_lanes.py",
-                "_mark(held) == _mark(lane) and _mark(lane) in self._checked else None\n",
-                "_mark(held) == _mark(lane) else None\n",
+                "        return self._held(lane) if _mark(lane) in self._checked else None\n",
+                "        return self._held(lane)\n",
             ),
         ),
         (CROWDED + "test_a_crowded_lane_goes_no_further_once_the_database_may_be_an_older_copy",),
